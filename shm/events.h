@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * Event ring: the node broadcasts, everybody reads at his own pace and is told exactly how many he
+ * missed. Single writer, fixed slots, no lock, no reader state in the ring.
+ *
+ * Slot protocol: the writer stores seq 0 (E1 release), the body, then the new seq (E2 release).
+ * A reader loads seq (acquire, pairs with E2), copies, fences, loads seq again: equal means whole.
+ */
+#ifndef HAVEN_EVENTS_H
+#define HAVEN_EVENTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "haven_types.h"
+
+#define EVENT_DETAIL_MAX 120
+
+/** Kinds of events; event_kind_name() gives the stable label. */
+enum event_kind {
+	EVENT_NODE_START = 0,
+	EVENT_NODE_STOP,
+	EVENT_PEER_UP,          /**< node: heard, with fresh incarnation */
+	EVENT_PEER_SUSPECT,     /**< node: silent; a = silence ns, b = limit ns */
+	EVENT_LINK_DOWN,        /**< node, a = link: silent while another link works */
+	EVENT_LINK_UP,          /**< node, a = link */
+	EVENT_VIEW,             /**< epoch: a new view; a = members mask, node = author */
+	EVENT_VIEW_PROPOSED,    /**< epoch: this node proposed it; a = enum of the reason */
+	EVENT_LEASE_GAINED,     /**< a = valid until ns */
+	EVENT_LEASE_LOST,       /**< a = when it ended ns */
+	EVENT_ROLE,             /**< instance: this node's role; a = old, b = new */
+	EVENT_ROLE_RELEASED,    /**< instance: given up at once; a = enum of the reason */
+	EVENT_COMPONENT_UP,     /**< detail = name; a = pid */
+	EVENT_COMPONENT_READY,  /**< detail = name */
+	EVENT_COMPONENT_GONE,   /**< in order; detail = name */
+	EVENT_COMPONENT_DEAD,   /**< detail = name and proof; a = pid, b = when the mark was seen */
+	EVENT_COMPONENT_STUCK,  /**< alive, does not poll; a = silence ns */
+	EVENT_SYNC_START,       /**< instance, node = receiver */
+	EVENT_SYNC_DONE,        /**< instance, node = receiver; a = entries, b = duration ns */
+	EVENT_IN_SYNC,          /**< instance, node joined the in-sync set */
+	EVENT_OUT_OF_SYNC,      /**< instance, node left the in-sync set */
+	EVENT_STATE_LOST,       /**< instance: every in-sync copy is provably gone */
+	EVENT_STALL,            /**< own poll loop stood still; a = ns */
+	EVENT_CLIENT_REFUSED,   /**< detail = why */
+	EVENT_CLIENT_EVICTED,   /**< detail = why */
+	EVENT_SWITCHOVER,       /**< instance: operator's request; a = from, b = to, detail = who */
+	EVENT_SWITCHOVER_REFUSED, /**< detail = which check failed */
+	EVENT_PORT_DOWN,
+	EVENT_PORT_UP,
+	EVENT_NO_SUCCESSOR,     /**< instance: nobody may serve it; detail = why */
+	EVENT_FIRST_PACKET,     /**< reported by an application; a = ns after promotion */
+	EVENT_KIND_COUNT
+};
+
+/** Severity: status shows warnings and worse first. */
+enum event_severity { EVENT_INFO = 0, EVENT_NOTICE, EVENT_WARNING, EVENT_CRITICAL };
+
+/** One event as readers see it. 256 bytes. Unused fields are 0, unused node or instance 0xff. */
+struct event {
+	uint64_t seq;     /**< 1, 2, 3, … since the segment was made */
+	uint64_t at_ns;   /**< CLOCK_MONOTONIC_RAW */
+	uint64_t wall_ns; /**< since 1970 */
+	uint64_t epoch;   /**< view at that moment */
+	uint64_t a, b, c; /**< by kind */
+	uint16_t kind;    /**< enum event_kind */
+	uint8_t severity; /**< enum event_severity */
+	uint8_t node;
+	uint8_t instance;
+	uint8_t pad[3];
+	char detail[EVENT_DETAIL_MAX];
+	uint64_t reserved[9];
+};
+_Static_assert(sizeof(struct event) == 256, "four lines per event");
+
+struct event_ring {
+	uint64_t head;  /**< seq of the newest event; writer: node */
+	uint32_t slots; /**< a power of two */
+	uint32_t pad;
+	uint64_t pad2[6];
+	struct event slot[]; /**< event seq stands in slot[seq & (slots - 1)] */
+};
+
+size_t event_ring_bytes(uint32_t slots);
+void event_ring_init(struct event_ring *ring, uint32_t slots);
+/** Node only. `e->seq` is filled. */
+void event_ring_publish(struct event_ring *ring, uint32_t slots, struct event *e);
+/**
+ * Read the event after `*position` (0: from the oldest still there). Returns 1 and advances, 0 when
+ * there is none yet; adds the number of events that were overwritten before they could be read to
+ * `*missed`. `slots` is the reader's own validated copy, never the ring's word.
+ */
+int event_ring_read(const struct event_ring *ring, uint32_t slots, uint64_t *position,
+		    struct event *out, uint64_t *missed);
+/** Stable label ("peer-suspect"), never NULL. */
+const char *event_kind_name(unsigned kind);
+/** Names a text renderer may need; any may be NULL. */
+struct event_names {
+	const char *(*node)(void *context, unsigned node);
+	const char *(*instance)(void *context, unsigned instance);
+	void *context;
+};
+/** One sentence for a person, without time stamp. Returns its length. */
+int event_sentence(const struct event *e, const struct event_names *names, char *out, size_t size);
+
+#endif

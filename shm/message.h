@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * Messages on the node's socket (`haven.sock` in the run directory, SOCK_SEQPACKET): attach and
+ * registration by applications, commands by havenctl. One request, one reply, fixed sizes, checked
+ * field by field; strings are always terminated by the reader. Descriptors travel by SCM_RIGHTS.
+ */
+#ifndef HAVEN_MESSAGE_H
+#define HAVEN_MESSAGE_H
+
+#include <stdint.h>
+
+#include "error.h"
+#include "haven_types.h"
+#include "table.h"
+
+#define MESSAGE_VERSION 1u
+#define MESSAGE_SOCKET "haven.sock"
+
+enum message_type {
+	MESSAGE_ATTACH = 1,  /**< + client segment fd; reply carries a read-only registry fd */
+	MESSAGE_REGISTER,    /**< reply: handle, gates, instances */
+	MESSAGE_CHECKPOINT,  /**< + checkpoint segment fd; reply: first lane line */
+	MESSAGE_READY,       /**< component complete */
+	MESSAGE_WORKER,      /**< a worker slot was claimed: watch it (reply after it is watched) */
+	MESSAGE_DEREGISTER,
+	MESSAGE_SWITCHOVER,  /**< command: move an instance; reply when accepted or refused */
+	MESSAGE_PING,        /**< command: is the poll loop alive; reply after one turn */
+	MESSAGE_TYPE_COUNT
+};
+
+struct message {
+	uint32_t version; /**< MESSAGE_VERSION */
+	uint16_t type;    /**< enum message_type, also in the reply */
+	int16_t result;   /**< reply: 0 or -enum haven_error */
+	uint32_t id;      /**< copied into the reply */
+	uint32_t size;    /**< sizeof(struct message) */
+	uint64_t handle;  /**< component */
+	union {
+		struct {
+			uint32_t segment_layout, registry_layout, table_layout, pad;
+			int32_t pid;
+			uint32_t pad2;
+		} attach;
+		struct {
+			char name[HAVEN_NAME_MAX], group[HAVEN_NAME_MAX], release[HAVEN_NAME_MAX];
+			uint8_t kind;
+			/* reply */
+			uint8_t instances;
+			uint16_t gate_first, instance_first, pad;
+		} reg;
+		struct {
+			struct table_shape shape;
+			uint32_t instance; /**< within the component */
+			/* reply */
+			uint32_t lane_first, checkpoint, pad;
+		} checkpoint;
+		struct {
+			uint32_t worker, pad;
+		} worker;
+		struct {
+			char instance[HAVEN_NAME_MAX]; /**< "" : every instance this node holds */
+			char to[HAVEN_NAME_MAX];       /**< node name; "" : the planner's choice */
+		} switchover;
+	} u;
+	char text[ERROR_TEXT_MAX]; /**< reply: the sentence of a refusal */
+};
+
+/** Send with an optional descriptor (-1: none). Errors: ENODE, ESYS. Never raises SIGPIPE. */
+int message_send(int socket, const struct message *m, int fd);
+/** Receive exactly one message; checks version and size, terminates strings, closes surplus
+ *  descriptors. `*fd` is -1 when none came. `timeout_ms` < 0: wait for ever. Errors: ENODE (closed),
+ *  EVERSION, ESIZE, ETIMEDOUT, ESYS. */
+int message_receive(int socket, struct message *m, int *fd, int timeout_ms);
+/** One request and its reply. A refusal becomes the reply's error with its text. */
+int message_call(int socket, struct message *m, int fd, int *reply_fd, int timeout_ms,
+		 struct error_text *error);
+/** Connect to the node in `run_dir`; checks that the peer is root or the caller's own user.
+ *  Returns a descriptor or a negative error. */
+int message_connect(const char *run_dir, struct error_text *error);
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * Checkpoint segment: one mirrored table with its log lanes, in a sealed memfd made by the
+ * application and mapped by its node.
+ *
+ * The key space is split among lanes: lane n holds what worker n put. A lane is a log (ring of
+ * fixed-size records), a hash index (heads) and a pool of entries, and has exactly one writer:
+ * the application's worker while the component is primary, the node (which applies what the mirror
+ * brings) while it is not. The baton changes hands only on the word of both: the node publishes the
+ * role, the worker confirms it (client_segment.h); a dead worker confirms through proof of death.
+ *
+ *     table_header | lane 0: lane_header, log, heads, entries | lane 1: … | …
+ *
+ * The geometry (struct table_geometry) is computed from the shape by both sides on their own; no
+ * offset or size is ever read back from the segment. Indices read from it are checked against the
+ * geometry before use, so the worst a hostile writer can do is spoil his own content.
+ *
+ * Readers are lock-free: an entry has a version word, odd while its writer changes it.
+ * Order of a put: log slot, entry (version odd, seq, key, value, version even, T1), link (T2);
+ * commit: store `committed_seq` (T3 release, pairs with the node's acquire T4).
+ */
+#ifndef HAVEN_TABLE_H
+#define HAVEN_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "atomic.h"
+#include "error.h"
+#include "haven_assert.h"
+#include "haven_types.h"
+
+#define TABLE_MAGIC 0x6c62617476616831ull
+#define TABLE_LAYOUT_VERSION 1u
+#define TABLE_KEY_MAX 256u
+#define TABLE_VALUE_MAX 1024u
+#define TABLE_CAPACITY_MAX (64u << 20)
+#define TABLE_LANE_RECORDS_DEFAULT 8192u
+/** Records of one commit; a longer one is refused (EFULL), so that a receiver can stage it. */
+#define TABLE_COMMIT_RECORDS_MAX 256u
+
+struct table_shape {
+	char name[HAVEN_NAME_MAX];
+	uint32_t key_bytes, value_bytes, capacity, lanes, lane_records;
+};
+
+/** All sizes and offsets that follow from a shape. Private to each side. */
+struct table_geometry {
+	struct table_shape shape;
+	uint32_t record_bytes;   /**< one log slot, a multiple of 8 */
+	uint32_t entry_bytes;    /**< one pool entry, a multiple of 8 */
+	uint32_t lane_entries;   /**< pool entries of a lane: indices 1…lane_entries */
+	uint32_t lane_heads;     /**< a power of two */
+	uint64_t log_offset, heads_offset, entries_offset; /**< within a lane */
+	uint64_t lane_bytes, total_bytes;
+};
+
+enum table_op { TABLE_OP_PUT = 1, TABLE_OP_DELETE = 2 };
+#define TABLE_RECORD_COMMIT 1u /**< flag: last record of its commit */
+
+/** Head of a log slot; key and value follow. Also the wire form's head, see mirror_io. */
+struct table_record {
+	uint64_t seq; /**< 1, 2, 3, … per lane, for the life of the instance's state */
+	uint16_t op;  /**< enum table_op */
+	uint16_t flags;
+	uint32_t pad;
+	uint8_t data[]; /**< key_bytes + value_bytes (value zero for a delete) */
+};
+
+/** Head of a pool entry; key and value follow. */
+struct table_entry {
+	uint32_t version; /**< odd while being changed */
+	uint32_t next;    /**< entry index in chain or free list, 0: end */
+	uint64_t seq;     /**< record that last changed it; 0: free */
+	uint8_t data[];
+};
+
+struct table_lane_header {
+	uint64_t committed_seq; /**< records up to here are committed (or, on a replica, applied) */
+	uint64_t next_seq;      /**< the writer's next record number */
+	uint32_t free_head;     /**< first free entry, 0: none */
+	uint32_t live;          /**< entries in use */
+	uint32_t never_used;    /**< entries at and above this index were never used */
+	uint32_t pad;
+	uint64_t pad2[4];
+};
+HAVEN_STATIC_ASSERT(sizeof(struct table_lane_header) == HAVEN_CACHE_LINE, "one line");
+
+struct table_header {
+	uint64_t magic;
+	uint32_t layout_version;
+	uint32_t pad;
+	uint64_t total_bytes;
+	uint64_t hash_seed; /**< of this segment; replicas may differ */
+	struct table_shape shape;
+	uint64_t pad2[20];
+};
+
+/** One side's view of a segment. */
+struct table {
+	struct table_geometry geometry;
+	uint8_t *base;
+	uint64_t hash_seed; /**< private copy */
+};
+
+/** Check a shape and compute its geometry. Errors: EINVAL with the field named. */
+int table_geometry_make(const struct table_shape *shape, struct table_geometry *out,
+			struct error_text *error);
+/** Application: make the sealed segment, formatted and empty. */
+int table_create(struct table *t, const struct table_shape *shape, int *fd,
+		 struct error_text *error);
+/** Format plain memory of geometry.total_bytes as an empty table (tests, simulator). */
+void table_format(struct table *t, const struct table_geometry *g, void *memory,
+		  uint64_t hash_seed);
+/** Node: check seals, size, magic, version and shape of a received descriptor, then map. */
+int table_map(struct table *t, int fd, const struct table_shape *shape, struct error_text *error);
+void table_unmap(struct table *t);
+
+/* ---- the lane's one writer ------------------------------------------------------------------ */
+
+/** Empty the lane and continue after `committed_seq` (a replica before a transfer: 0). */
+void table_lane_clear(struct table *t, unsigned lane, uint64_t committed_seq);
+/** Take over the baton: next_seq follows committed_seq; uncommitted remains are dropped from the
+ *  log (a replica has none). */
+void table_lane_begin(struct table *t, unsigned lane);
+/** Log and apply. `consumed_seq`: log slots up to there may be overwritten; `staged`: records put
+ *  since the last commit. Errors: EFULL (pool, log or commit too long). */
+int table_put(struct table *t, unsigned lane, const void *key, const void *value,
+	      uint64_t consumed_seq);
+int table_delete(struct table *t, unsigned lane, const void *key, uint64_t consumed_seq);
+/** Commit what was logged; returns committed_seq. */
+uint64_t table_commit(struct table *t, unsigned lane);
+/** Replica: apply one record as it came; the caller applies whole commits and then calls
+ *  table_applied(). A put whose seq is not above the entry's is ignored. Errors: EFULL. */
+int table_apply(struct table *t, unsigned lane, enum table_op op, uint64_t seq, const void *key,
+		const void *value);
+/** Replica: everything up to `seq` is applied. */
+void table_applied(struct table *t, unsigned lane, uint64_t seq);
+
+/* ---- readers (any process) ------------------------------------------------------------------ */
+
+/** Copy a value out. Errors: ENOENT, EAGAIN (too many changes under the reader). */
+int table_get(const struct table *t, unsigned lane, const void *key, void *value);
+uint64_t table_committed(const struct table *t, unsigned lane); /* acquire, T4 */
+uint32_t table_live(const struct table *t, unsigned lane);
+/** Node: copy record `seq` (seq, op, flags, data: record_bytes long) out of the log. Errors:
+ *  ECORRUPT when the slot does not hold that record. Call only for seq in
+ *  (consumed, committed]. */
+int table_read_record(const struct table *t, unsigned lane, uint64_t seq,
+		      struct table_record *out);
+/** Copy entry `index` (1…lane_entries) if live: its seq and data. Returns 0, -ENOENT when free,
+ *  -EAGAIN when it changed under the reader. */
+int table_read_entry(const struct table *t, unsigned lane, uint32_t index, uint64_t *seq,
+		     void *data);
+/** Indices at and above this were never used: the end of a scan. Clamped to the geometry. */
+uint32_t table_scan_end(const struct table *t, unsigned lane);
+/** Content digest of a lane, independent of order and place: for tests and verification. */
+uint64_t table_digest(const struct table *t, unsigned lane);
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Swarm drawing: each seed switches most classes of faults off and gives the others its own rates.
+ * With every class on in every run, the cluster would spend its life in one kind of trouble and
+ * never reach the states that lie behind a single, well-timed fault.
+ */
+#include "sim_options.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "clock.h"
+#include "haven_assert.h"
+#include "prng.h"
+#include "view.h"
+
+/** Largest rate of the per-frame classes and of stalls, in parts per million. */
+static const uint32_t rate_max_ppm[SIM_FAULT_STALL + 1] = {300000, 200000, 100000,
+							   100000, 50000,  20000};
+
+static const char *const fault_names[SIM_FAULT_COUNT] = {
+	"loss", "duplicate", "late",  "corrupt", "replay", "stall",   "cut",	"partition",
+	"clog", "crash",     "pause", "kill",	 "stop",   "unready", "switchover"};
+
+const char *sim_fault_name(unsigned fault)
+{
+	return fault < SIM_FAULT_COUNT ? fault_names[fault] : "?";
+}
+
+static void draw_shape(struct sim_options *o, struct prng *p, const struct sim_overrides *fixed)
+{
+	enum sim_mode mode = fixed->mode;
+	unsigned nodes = fixed->nodes;
+
+	if (mode == SIM_MODE_MIXED && !nodes) {
+		uint64_t dice = prng_below(p, 100);
+
+		mode = dice < 50 ? SIM_MODE_2W : SIM_MODE_3;
+		nodes = dice < 90 ? 3 : 5;
+	}
+	if (!nodes)
+		nodes = 3;
+	o->nodes = (uint8_t)nodes;
+	o->voters = (1u << nodes) - 1;
+	if (nodes % 2 == 0) /* an even number of voters gains nothing: the first node has no vote */
+		o->voters &= ~1u;
+	o->witnesses = mode == SIM_MODE_2W || (nodes > 3 && prng_below(p, 2)) ? 1u << (nodes - 1) : 0;
+	o->links = (uint8_t)(1 + prng_below(p, SIM_LINKS));
+	o->instances = (uint8_t)(1 + prng_below(p, SIM_INSTANCES));
+	o->lanes = (uint8_t)(1 + prng_below(p, SIM_LANES));
+	o->secondaries = (uint8_t)(o->witnesses && nodes == 3 ? 1 : 1 + prng_below(p, 2));
+	o->keys = prng_below(p, 4) ? 24 : SIM_KEYS;
+}
+
+static void draw_timers(struct sim_options *o, struct prng *p)
+{
+	static const uint32_t rates[] = {100, 1000, 10000, 50000};
+
+	o->interval_ns = (50 * NSEC_PER_USEC) << prng_below(p, 5);
+	o->lease_ns = o->interval_ns * (6 + prng_below(p, 11));
+	o->suspect_ns = o->interval_ns * 3 + prng_below(p, o->lease_ns / 2 - o->interval_ns * 2);
+	o->guard_ns = o->interval_ns / 20 + prng_below(p, o->interval_ns / 4);
+	o->stall_ns = o->interval_ns + prng_below(p, o->lease_ns / 4);
+	o->mirror_timeout_ns = o->lease_ns * (2 + prng_below(p, 15));
+	o->rate_ppm = rates[prng_below(p, HAVEN_ARRAY_LEN(rates))];
+	o->delay_ns = 2 * NSEC_PER_USEC + prng_below(p, o->interval_ns / 2);
+	o->work_ns = o->interval_ns / 4 + prng_below(p, o->interval_ns * 6);
+	o->confirm_ns = 2 * NSEC_PER_USEC + prng_below(p, o->interval_ns);
+	o->calm_ns = prng_below(p, 5) ? o->lease_ns * 12 : 0;
+	o->safety_ns = o->calm_ns + o->lease_ns * (40 + prng_below(p, 80));
+	o->bound_ns = o->lease_ns * 120 + o->mirror_timeout_ns * 4;
+}
+
+void sim_options_draw(struct sim_options *o, uint64_t seed, const struct sim_overrides *fixed)
+{
+	struct prng p = {.state = seed * 0xd1342543de82ef95ull + 1};
+	uint32_t chance; /* that a class is on, percent: from one lonely fault to all at once */
+
+	memset(o, 0, sizeof(*o));
+	o->seed = seed;
+	draw_shape(o, &p, fixed);
+	draw_timers(o, &p);
+	chance = 10 + (uint32_t)prng_below(&p, 50);
+	for (unsigned f = 0; f < SIM_FAULT_COUNT; f++) {
+		uint32_t on = prng_below(&p, 100) < chance;
+		uint64_t size = prng_below(&p, 1000);
+
+		if (!on)
+			continue;
+		if (f <= SIM_FAULT_STALL) /* squared: mostly gentle, now and then at the limit */
+			o->rate[f] = 1 + (uint32_t)(size * size * rate_max_ppm[f] / 1000000);
+		else
+			o->rate[f] = 4 + (uint32_t)(size * 40 / 1000);
+	}
+}
+
+void sim_options_print(const struct sim_options *o, FILE *to)
+{
+	fprintf(to,
+		"seed %" PRIu64 ": %u nodes (voters 0x%x, witnesses 0x%x), %u link(s), "
+		"%u instance(s) x %u lane(s), %u secondary(s), %u keys\n",
+		o->seed, o->nodes, o->voters, o->witnesses, o->links, o->instances, o->lanes,
+		o->secondaries, o->keys);
+	fprintf(to,
+		"  interval %" PRIu64 " us, suspect %" PRIu64 " us, lease %" PRIu64
+		" us, guard %" PRIu64 " us, stall %" PRIu64 " us, mirror timeout %" PRIu64
+		" us, clock rate bound %u ppm\n",
+		o->interval_ns / 1000, o->suspect_ns / 1000, o->lease_ns / 1000,
+		o->guard_ns / 1000, o->stall_ns / 1000, o->mirror_timeout_ns / 1000, o->rate_ppm);
+	fprintf(to,
+		"  link delay to %" PRIu64 " us, commit every %" PRIu64 " us; calm to %" PRIu64
+		" us, faults to %" PRIu64 " us, whole again within %" PRIu64 " us\n  faults:",
+		o->delay_ns / 1000, o->work_ns / 1000, o->calm_ns / 1000, o->safety_ns / 1000,
+		o->bound_ns / 1000);
+	for (unsigned f = 0; f < SIM_FAULT_COUNT; f++) {
+		if (o->rate[f] && f <= SIM_FAULT_STALL)
+			fprintf(to, " %s %.2f%%", fault_names[f], o->rate[f] / 10000.0);
+		else if (o->rate[f])
+			fprintf(to, " %s every %u leases", fault_names[f], o->rate[f]);
+	}
+	fputc('\n', to);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * What one seed stands for: cluster shape, timers and how often each class of fault strikes. Drawn
+ * from the seed alone, so that the seed and the command line replay a run exactly.
+ */
+#ifndef HAVEN_SIM_OPTIONS_H
+#define HAVEN_SIM_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define SIM_NODES 7
+#define SIM_INSTANCES 2
+#define SIM_LANES 2
+#define SIM_LINKS 2
+/** Keys of a lane; more than its pool holds, so that a full table happens too. */
+#define SIM_KEYS 40
+
+/** Classes of faults. Up to SIM_FAULT_REPLAY their rate is parts per million of frames, the stall's
+ *  is parts per million of poll turns, the others strike on average once per `rate` leases. */
+enum sim_fault {
+	SIM_FAULT_LOSS = 0,
+	SIM_FAULT_DUPLICATE,
+	SIM_FAULT_LATE, /**< a frame is delayed on its own: reordering, up to ten leases */
+	SIM_FAULT_CORRUPT,
+	SIM_FAULT_REPLAY,
+	SIM_FAULT_STALL,
+	SIM_FAULT_CUT,
+	SIM_FAULT_PARTITION,
+	SIM_FAULT_CLOG,
+	SIM_FAULT_CRASH,
+	SIM_FAULT_PAUSE,
+	SIM_FAULT_KILL,
+	SIM_FAULT_STOP,
+	SIM_FAULT_UNREADY,
+	SIM_FAULT_SWITCHOVER,
+	SIM_FAULT_COUNT
+};
+
+enum sim_mode { SIM_MODE_MIXED = 0, SIM_MODE_2W, SIM_MODE_3 };
+
+struct sim_options {
+	uint64_t seed;
+	uint8_t nodes, links, instances, lanes;
+	uint8_t secondaries;
+	uint32_t voters, witnesses;
+	uint32_t keys;
+	uint64_t interval_ns, suspect_ns, lease_ns, guard_ns, stall_ns, mirror_timeout_ns;
+	uint32_t rate_ppm;
+	uint64_t delay_ns;   /**< base delay of a link is drawn up to this */
+	uint64_t work_ns;    /**< mean time between commits of an application */
+	uint64_t confirm_ns; /**< an application looks at its gate at least this often */
+	uint64_t calm_ns;    /**< faults begin at this instant … */
+	uint64_t safety_ns;  /**< … and end at this one */
+	uint64_t bound_ns;   /**< by then after the end everything must be whole again */
+	uint32_t rate[SIM_FAULT_COUNT];
+};
+
+/** What the command line fixes; 0 or SIM_MODE_MIXED: drawn. */
+struct sim_overrides {
+	enum sim_mode mode;
+	unsigned nodes;
+};
+
+void sim_options_draw(struct sim_options *o, uint64_t seed, const struct sim_overrides *fixed);
+void sim_options_print(const struct sim_options *o, FILE *to);
+const char *sim_fault_name(unsigned fault);
+
+#endif
