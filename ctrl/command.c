@@ -23,10 +23,18 @@ const struct option_spec global_options[] = {
 };
 
 const struct command *const commands[] = {
-	&command_status,	 &command_events,	 &command_switchover,
-	&command_node_list,	 &command_instance_list, &command_component_list,
-	&command_component_show, &command_registry_verify, &command_registry_dump,
-	&command_exit_codes,	 &command_completion,	 &command_help,
+	&command_status,
+	&command_events,
+	&command_switchover,
+	&command_node_list,
+	&command_instance_list,
+	&command_component_list,
+	&command_component_show,
+	&command_registry_verify,
+	&command_registry_dump,
+	&command_exit_codes,
+	&command_completion,
+	&command_help,
 	NULL,
 };
 
@@ -206,7 +214,8 @@ static int choose_command(struct context *c, const char **word, unsigned n)
 		used = 2;
 	}
 	if (!c->command) {
-		snprintf(name, sizeof(name), "%s%s%s", word[0], n > 1 ? " " : "", n > 1 ? word[1] : "");
+		snprintf(name, sizeof(name), "%s%s%s", word[0], n > 1 ? " " : "",
+			 n > 1 ? word[1] : "");
 		return unknown_command(c, name);
 	}
 	for (unsigned i = used; i < n; i++) {
@@ -262,7 +271,8 @@ static int apply_globals(struct context *c)
 		    c->n_run_dirs < COMMAND_RUN_DIRS_MAX)
 			c->run_dirs[c->n_run_dirs++] = c->option[i].value;
 	if (!c->n_run_dirs)
-		c->run_dirs[c->n_run_dirs++] = environment && *environment ? environment : "/run/haven";
+		c->run_dirs[c->n_run_dirs++] =
+			environment && *environment ? environment : "/run/haven";
 	return EXIT_GOOD;
 }
 

@@ -73,8 +73,8 @@ static void print_verbs(void)
 		const char *space = strchr((*c)->name, ' ');
 
 		if (space)
-			printf("\t%.*s) verbs+=\" %s\" ;;&\n", (int)(space - (*c)->name), (*c)->name,
-			       space + 1);
+			printf("\t%.*s) verbs+=\" %s\" ;;&\n", (int)(space - (*c)->name),
+			       (*c)->name, space + 1);
 	}
 }
 

@@ -130,7 +130,8 @@ static int help_run(struct context *c)
 static int exit_codes_run(struct context *c)
 {
 	static const struct column columns[] = {
-		{"code", "CODE", COLUMN_COUNT}, {"name", "NAME", COLUMN_TEXT},
+		{"code", "CODE", COLUMN_COUNT},
+		{"name", "NAME", COLUMN_TEXT},
 		{"meaning", "MEANING", COLUMN_TEXT},
 	};
 	json_t *rows = json_array();

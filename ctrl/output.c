@@ -78,7 +78,7 @@ bool output_wants_color(const char *when)
 
 void output_color(const struct output *o, enum output_color color)
 {
-	static const char *const code[] = {"\033[0m", "\033[1m", "\033[2m",
+	static const char *const code[] = {"\033[0m",  "\033[1m",  "\033[2m",
 					   "\033[32m", "\033[33m", "\033[31m"};
 
 	if (o->color)
@@ -137,8 +137,8 @@ static enum output_color cell_color(const char *cell)
 		const char *word;
 		enum output_color color;
 	} known[] = {
-		{"primary", COLOR_GREEN}, {"serving", COLOR_GREEN}, {"dead", COLOR_RED},
-		{"silent", COLOR_RED},	  {"stopped", COLOR_RED},   {"hung", COLOR_RED},
+		{"primary", COLOR_GREEN},  {"serving", COLOR_GREEN},    {"dead", COLOR_RED},
+		{"silent", COLOR_RED},     {"stopped", COLOR_RED},      {"hung", COLOR_RED},
 		{"outside", COLOR_YELLOW}, {"not ready", COLOR_YELLOW},
 	};
 
@@ -150,7 +150,8 @@ static enum output_color cell_color(const char *cell)
 
 static bool column_right(const struct column *c)
 {
-	return c->kind == COLUMN_COUNT || c->kind == COLUMN_DURATION_NS || c->kind == COLUMN_PERCENT;
+	return c->kind == COLUMN_COUNT || c->kind == COLUMN_DURATION_NS ||
+	       c->kind == COLUMN_PERCENT;
 }
 
 static void table_cell(const struct output *o, const struct column *c, const char *cell, int width,
@@ -272,8 +273,7 @@ char *format_clock(uint64_t wall_ns, char *buffer, size_t size)
 			 ? "%H:%M:%S"
 			 : "%Y-%m-%d %H:%M:%S",
 		 &here);
-	snprintf(buffer, size, "%s.%03u", day,
-		 (unsigned)(wall_ns % NSEC_PER_SEC / NSEC_PER_MSEC));
+	snprintf(buffer, size, "%s.%03u", day, (unsigned)(wall_ns % NSEC_PER_SEC / NSEC_PER_MSEC));
 	return buffer;
 }
 

@@ -81,13 +81,15 @@ static int key_check_file(int fd, const char *path, struct error_text *error)
 	if (!S_ISREG(st.st_mode))
 		return error_set(error, HAVEN_EPERM, "key file %s is not a regular file", path);
 	if (st.st_mode & 077)
-		return error_set(error, HAVEN_EPERM,
-				 "key file %s can be used by others (mode %04o); remedy: chmod 0400 %s",
-				 path, (unsigned)(st.st_mode & 07777), path);
+		return error_set(
+			error, HAVEN_EPERM,
+			"key file %s can be used by others (mode %04o); remedy: chmod 0400 %s",
+			path, (unsigned)(st.st_mode & 07777), path);
 	if (st.st_uid != 0 && st.st_uid != geteuid())
-		return error_set(error, HAVEN_EPERM,
-				 "key file %s belongs to user %u; remedy: chown it to user %u or root",
-				 path, (unsigned)st.st_uid, (unsigned)geteuid());
+		return error_set(
+			error, HAVEN_EPERM,
+			"key file %s belongs to user %u; remedy: chown it to user %u or root", path,
+			(unsigned)st.st_uid, (unsigned)geteuid());
 	return 0;
 }
 
@@ -111,7 +113,8 @@ int auth_key_load(const char *path, struct auth_key *key, struct error_text *err
 	while (!err && size < sizeof(data)) {
 		n = read(fd, data + size, sizeof(data) - size);
 		if (n < 0)
-			err = error_set(error, HAVEN_ESYS, "key file %s: %s", path, strerror(errno));
+			err = error_set(error, HAVEN_ESYS, "key file %s: %s", path,
+					strerror(errno));
 		if (n <= 0)
 			break;
 		size += (size_t)n;

@@ -23,8 +23,8 @@
 
 enum client_worker_state {
 	CLIENT_WORKER_FREE = 0,
-	CLIENT_WORKER_LIVE = 1, /**< stored after the mark is owned (W1) */
-	CLIENT_WORKER_ENDED = 2, /**< stored before the mark is released in order (W2) */
+	CLIENT_WORKER_LIVE = 1,   /**< stored after the mark is owned (W1) */
+	CLIENT_WORKER_ENDED = 2,  /**< stored before the mark is released in order (W2) */
 	CLIENT_WORKER_CLAIMED = 3 /**< a thread is about to own the mark; not to be watched yet */
 };
 
@@ -83,8 +83,8 @@ static inline bool client_worker_marked(const struct client_worker *w)
 
 /** Field 22 of /proc/PID/stat, 0 when there is no such process. */
 uint64_t process_start_ticks(int pid);
-/** pidfd of a process that must have the given start time, or -HAVEN_ENOENT/-HAVEN_ESYS. Closes the race with
- *  pid reuse: the descriptor is opened first, the start time compared afterwards. */
+/** pidfd of a process that must have the given start time, or -HAVEN_ENOENT/-HAVEN_ESYS. Closes the
+ * race with pid reuse: the descriptor is opened first, the start time compared afterwards. */
 int process_pidfd(int pid, uint64_t start_ticks);
 /** True when the process behind the pidfd has ended (zombies count as ended). Does not block. */
 bool process_ended(int pidfd);

@@ -3,8 +3,10 @@
  * Event ring: the node broadcasts, everybody reads at his own pace and is told exactly how many he
  * missed. Single writer, fixed slots, no lock, no reader state in the ring.
  *
- * Slot protocol: the writer stores seq 0 (E1 release), the body, then the new seq (E2 release).
- * A reader loads seq (acquire, pairs with E2), copies, fences, loads seq again: equal means whole.
+ * Slot protocol: the writer stores seq 0, fences (E1), stores the body, then the new seq (E2
+ * release), then the head (E3 release). A reader loads the head (acquire, E3), then the slot's seq
+ * (acquire, E2), copies, fences (E1), loads seq again: equal means whole. A seq leaves its slot
+ * only by being overwritten, so another one there means that exactly this event is lost.
  */
 #ifndef HAVEN_EVENTS_H
 #define HAVEN_EVENTS_H
@@ -20,35 +22,35 @@
 enum event_kind {
 	EVENT_NODE_START = 0,
 	EVENT_NODE_STOP,
-	EVENT_PEER_UP,          /**< node: heard, with fresh incarnation */
-	EVENT_PEER_SUSPECT,     /**< node: silent; a = silence ns, b = limit ns */
-	EVENT_LINK_DOWN,        /**< node, a = link: silent while another link works */
-	EVENT_LINK_UP,          /**< node, a = link */
-	EVENT_VIEW,             /**< epoch: a new view; a = members mask, node = author */
-	EVENT_VIEW_PROPOSED,    /**< epoch: this node proposed it; a = enum of the reason */
-	EVENT_LEASE_GAINED,     /**< a = valid until ns */
-	EVENT_LEASE_LOST,       /**< a = when it ended ns */
-	EVENT_ROLE,             /**< instance: this node's role; a = old, b = new */
-	EVENT_ROLE_RELEASED,    /**< instance: given up at once; a = enum of the reason */
-	EVENT_COMPONENT_UP,     /**< detail = name; a = pid */
-	EVENT_COMPONENT_READY,  /**< detail = name */
-	EVENT_COMPONENT_GONE,   /**< in order; detail = name */
-	EVENT_COMPONENT_DEAD,   /**< detail = name and proof; a = pid, b = when the mark was seen */
-	EVENT_COMPONENT_STUCK,  /**< alive, does not poll; a = silence ns */
-	EVENT_SYNC_START,       /**< instance, node = receiver */
-	EVENT_SYNC_DONE,        /**< instance, node = receiver; a = entries, b = duration ns */
-	EVENT_IN_SYNC,          /**< instance, node joined the in-sync set */
-	EVENT_OUT_OF_SYNC,      /**< instance, node left the in-sync set */
-	EVENT_STATE_LOST,       /**< instance: every in-sync copy is provably gone */
-	EVENT_STALL,            /**< own poll loop stood still; a = ns */
-	EVENT_CLIENT_REFUSED,   /**< detail = why */
-	EVENT_CLIENT_EVICTED,   /**< detail = why */
-	EVENT_SWITCHOVER,       /**< instance: operator's request; a = from, b = to, detail = who */
+	EVENT_PEER_UP,         /**< node: heard, with fresh incarnation */
+	EVENT_PEER_SUSPECT,    /**< node: silent; a = silence ns, b = limit ns */
+	EVENT_LINK_DOWN,       /**< node, a = link: silent while another link works */
+	EVENT_LINK_UP,         /**< node, a = link */
+	EVENT_VIEW,            /**< epoch: a new view; a = members mask, node = author */
+	EVENT_VIEW_PROPOSED,   /**< epoch: this node proposed it; a = enum of the reason */
+	EVENT_LEASE_GAINED,    /**< a = valid until ns */
+	EVENT_LEASE_LOST,      /**< a = when it ended ns */
+	EVENT_ROLE,            /**< instance: this node's role; a = old, b = new */
+	EVENT_ROLE_RELEASED,   /**< instance: given up at once; a = enum of the reason */
+	EVENT_COMPONENT_UP,    /**< detail = name; a = pid */
+	EVENT_COMPONENT_READY, /**< detail = name */
+	EVENT_COMPONENT_GONE,  /**< in order; detail = name */
+	EVENT_COMPONENT_DEAD,  /**< detail = "name: proof"; a = pid, b = when the mark was seen */
+	EVENT_COMPONENT_STUCK, /**< alive, does not poll; a = silence ns */
+	EVENT_SYNC_START,      /**< instance, node = receiver */
+	EVENT_SYNC_DONE,       /**< instance, node = receiver; a = entries, b = duration ns */
+	EVENT_IN_SYNC,         /**< instance, node joined the in-sync set */
+	EVENT_OUT_OF_SYNC,     /**< instance, node left the in-sync set */
+	EVENT_STATE_LOST,      /**< instance: every in-sync copy is provably gone */
+	EVENT_STALL,           /**< own poll loop stood still; a = ns */
+	EVENT_CLIENT_REFUSED,  /**< detail = why */
+	EVENT_CLIENT_EVICTED,  /**< detail = why */
+	EVENT_SWITCHOVER,      /**< instance: operator's request; a = from, b = to, detail = who */
 	EVENT_SWITCHOVER_REFUSED, /**< detail = which check failed */
 	EVENT_PORT_DOWN,
 	EVENT_PORT_UP,
-	EVENT_NO_SUCCESSOR,     /**< instance: nobody may serve it; detail = why */
-	EVENT_FIRST_PACKET,     /**< reported by an application; a = ns after promotion */
+	EVENT_NO_SUCCESSOR, /**< instance: nobody may serve it; detail = why */
+	EVENT_FIRST_PACKET, /**< reported by an application; a = ns after promotion */
 	EVENT_KIND_COUNT
 };
 
@@ -93,13 +95,22 @@ int event_ring_read(const struct event_ring *ring, uint32_t slots, uint64_t *pos
 		    struct event *out, uint64_t *missed);
 /** Stable label ("peer-suspect"), never NULL. */
 const char *event_kind_name(unsigned kind);
+/** Stable label ("warning"), never NULL. */
+const char *event_severity_name(unsigned severity);
+/** Why a view was proposed or a role given up (`a` of EVENT_VIEW_PROPOSED and EVENT_ROLE_RELEASED;
+ *  same order as enum brain_reason), as a phrase; never NULL. */
+const char *event_reason_name(uint64_t reason);
+/** Number of reasons that have a phrase. */
+#define EVENT_REASON_COUNT 11
 /** Names a text renderer may need; any may be NULL. */
 struct event_names {
 	const char *(*node)(void *context, unsigned node);
 	const char *(*instance)(void *context, unsigned instance);
 	void *context;
 };
-/** One sentence for a person, without time stamp. Returns its length. */
+/** One sentence for a person, without time stamp, always terminated. Returns its length. `detail`
+ *  must be terminated, as event_ring_read() leaves it; it may hold any other bytes, which are shown
+ *  as '?' when they could disturb a terminal. `size` > 0. */
 int event_sentence(const struct event *e, const struct event_names *names, char *out, size_t size);
 
 #endif

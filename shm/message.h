@@ -17,14 +17,14 @@
 #define MESSAGE_SOCKET "haven.sock"
 
 enum message_type {
-	MESSAGE_ATTACH = 1,  /**< + client segment fd; reply carries a read-only registry fd */
-	MESSAGE_REGISTER,    /**< reply: handle, gates, instances */
-	MESSAGE_CHECKPOINT,  /**< + checkpoint segment fd; reply: first lane line */
-	MESSAGE_READY,       /**< component complete */
-	MESSAGE_WORKER,      /**< a worker slot was claimed: watch it (reply after it is watched) */
+	MESSAGE_ATTACH = 1, /**< + client segment fd; reply carries a read-only registry fd */
+	MESSAGE_REGISTER,   /**< reply: handle, gates, instances */
+	MESSAGE_CHECKPOINT, /**< + checkpoint segment fd; reply: first lane line */
+	MESSAGE_READY,      /**< component complete */
+	MESSAGE_WORKER,     /**< a worker slot was claimed: watch it (reply after it is watched) */
 	MESSAGE_DEREGISTER,
-	MESSAGE_SWITCHOVER,  /**< command: move an instance; reply when accepted or refused */
-	MESSAGE_PING,        /**< command: is the poll loop alive; reply after one turn */
+	MESSAGE_SWITCHOVER, /**< command: move an instance; reply when accepted or refused */
+	MESSAGE_PING,       /**< command: is the poll loop alive; reply after one turn */
 	MESSAGE_TYPE_COUNT
 };
 
@@ -65,17 +65,21 @@ struct message {
 	char text[ERROR_TEXT_MAX]; /**< reply: the sentence of a refusal */
 };
 
-/** Send with an optional descriptor (-1: none). Errors: ENODE, ESYS. Never raises SIGPIPE. */
+/** Send with an optional descriptor (-1: none); version and size are filled in. Errors: ENODE,
+ * EAGAIN (the other side does not read), ESYS. Never raises SIGPIPE. */
 int message_send(int socket, const struct message *m, int fd);
 /** Receive exactly one message; checks version and size, terminates strings, closes surplus
- *  descriptors. `*fd` is -1 when none came. `timeout_ms` < 0: wait for ever. Errors: ENODE (closed),
- *  EVERSION, ESIZE, ETIMEDOUT, ESYS. */
+ *  descriptors. `*fd` is -1 when none came. `timeout_ms` < 0: wait for ever. Errors: ENODE
+ * (closed), EVERSION, ESIZE, ETIMEDOUT, ESYS. */
 int message_receive(int socket, struct message *m, int *fd, int timeout_ms);
-/** One request and its reply. A refusal becomes the reply's error with its text. */
+/** One request and its reply, which replaces `*m`. Late replies to earlier requests are skipped. A
+ *  refusal becomes the reply's error with its text, and `*m` stays. `*reply_fd` (may be NULL) is -1
+ *  when no descriptor came. */
 int message_call(int socket, struct message *m, int fd, int *reply_fd, int timeout_ms,
 		 struct error_text *error);
-/** Connect to the node in `run_dir`; checks that the peer is root or the caller's own user.
- *  Returns a descriptor or a negative error. */
+/** Connect to the node in `run_dir`; checks that the peer is root or the caller's own user. Returns
+ *  a descriptor, which waits at most 5 s when it sends, or a negative error: ENODE (not running),
+ *  EPERM, ETIMEDOUT (stopped), ESYS. */
 int message_connect(const char *run_dir, struct error_text *error);
 
 #endif

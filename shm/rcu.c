@@ -53,7 +53,7 @@ uint64_t rcu_retire_epoch(struct rcu_domain *d)
 	uint64_t epoch = load_relaxed(d->epoch) + 1; /* the writer is alone */
 
 	store_release(d->epoch, epoch); /* Q2 */
-	fence_seq();			/* Q3 */
+	fence_seq();                    /* Q3 */
 	return epoch;
 }
 

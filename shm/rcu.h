@@ -44,8 +44,8 @@ int rcu_slot_add(struct rcu_domain *d, const uint64_t *word);
 void rcu_slot_drop(struct rcu_domain *d, int index);
 /** Open a new epoch and return it: what was unlinked before is free once rcu_poll() reaches it. */
 uint64_t rcu_retire_epoch(struct rcu_domain *d);
-/** Greatest epoch E such that everything retired with a value <= E may be reused: the least value in
- *  a live slot, or the current epoch when no slot holds one. Never waits. */
+/** Greatest epoch E such that everything retired with a value <= E may be reused: the least value
+ * in a live slot, or the current epoch when no slot holds one. Never waits. */
 uint64_t rcu_poll(const struct rcu_domain *d);
 
 /* ---- reader side: `epoch` is the counter in the mapped registry, `word` the own slot -------- */

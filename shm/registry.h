@@ -46,7 +46,9 @@ struct registry_gate {
 	uint32_t component;      /**< index of the owner in the directory, UINT32_MAX: free */
 	uint16_t instance;       /**< cluster-wide instance number */
 	uint16_t assigned_node;  /**< holder in the current view, HAVEN_NODE_NONE if none */
-	uint64_t pad[4];
+	uint32_t version;        /**< odd while role, epoch and generation change (G2) */
+	uint32_t pad32;
+	uint64_t pad[3];
 };
 HAVEN_STATIC_ASSERT(sizeof(struct registry_gate) == HAVEN_CACHE_LINE, "one line per gate");
 
@@ -55,7 +57,8 @@ struct registry_lane {
 	uint64_t acked_seq;    /**< every record up to here is held by the whole in-sync set (L1) */
 	uint64_t consumed_seq; /**< log slots up to here may be overwritten (L2) */
 	uint64_t applied_seq;  /**< on a secondary: last record of the last whole commit applied */
-	uint32_t component;    /**< owner's index in the directory, UINT32_MAX: free */
+	uint32_t component;    /**< owner's index in the directory, UINT32_MAX: none. Set by whoever
+				    reserved the line; removing the owner frees its lines */
 	uint16_t instance;
 	uint8_t checkpoint; /**< number of the checkpoint within the component */
 	uint8_t lane;
@@ -89,9 +92,9 @@ struct registry_instance {
 	uint8_t role;   /**< enum haven_role of this node for it */
 	uint8_t wanted_secondaries;
 	uint8_t pad;
-	uint32_t assigned; /**< bit per node: secondaries */
-	uint32_t in_sync;  /**< bit per node, holder included */
-	uint32_t ready;    /**< bit per node with a healthy component for it, as far as known */
+	uint32_t assigned;     /**< bit per node: secondaries */
+	uint32_t in_sync;      /**< bit per node, holder included */
+	uint32_t ready;        /**< bit per node with a healthy component for it, as far as known */
 	uint32_t sync_percent; /**< progress of a running full transfer from this node, 0…100 */
 	uint32_t lag_records;  /**< largest lag of its lanes on the holder */
 	uint64_t since_ns;     /**< when the holder last changed */
@@ -106,7 +109,7 @@ struct registry_status {
 	uint64_t epoch;
 	uint64_t lease_until_ns; /**< end of this node's lease, 0: none */
 	uint64_t view_since_ns, view_since_wall_ns;
-	uint64_t poll_gap_max_ns; /**< longest turn of the poll loop since start */
+	uint64_t poll_gap_max_ns;        /**< longest turn of the poll loop since start */
 	uint64_t poll_gap_recent_max_ns; /**< longest turn in the last whole second */
 	uint64_t stalls;                 /**< turns longer than the stall limit */
 	uint64_t polls;
@@ -142,10 +145,12 @@ struct registry_header {
 	uint64_t rcu_epoch;  /**< grace-period counter, see rcu.h; starts at 1, never 0 */
 };
 
-/** A component object in the arena. Immutable once published; replaced as a whole (C1). */
+/** A component object in the arena. Immutable once published; replaced as a whole (C1: release
+ * store of its offset in the directory). */
 struct registry_component {
 	uint64_t handle;  /**< (generation << 16) | directory index; checked by every reader */
-	uint32_t next_free; /**< node-private use while free */
+	uint32_t version; /**< odd while the node fills this place: tells readers without a slot
+			     that the place was reused under them (C2) */
 	int32_t pid;
 	uint64_t pid_start_ticks;
 	uint64_t registered_ns;
@@ -164,7 +169,8 @@ struct registry_component {
 };
 HAVEN_STATIC_ASSERT(sizeof(struct registry_component) % 8 == 0, "no tail padding");
 
-/** A mapping of the registry. `base` is writable only in the node. */
+/** A mapping of the registry. `base` is writable only in the node. The sizes are private copies,
+ *  checked when it was mapped; the mapped words are never trusted again. */
 struct registry {
 	uint8_t *base;
 	uint64_t size_bytes;
@@ -175,7 +181,9 @@ struct registry {
 	uint64_t *directory; /**< offset of the component object per slot, 0: none */
 	uint32_t *index;     /**< open addressing: directory slot + 1, 0 empty, ~0 deleted */
 	struct event_ring *events;
-	int fd;
+	uint32_t index_slots, directory_slots, events_slots, arena_slots;
+	uint64_t arena_offset;
+	int fd; /**< node: read-only descriptor to pass to clients; -1 in readers */
 	bool writable;
 	struct registry_writer *writer; /**< node only: free lists, retire queue */
 };
@@ -187,28 +195,37 @@ struct registry_config {
 	const char *cluster, *node, *release;
 	uint64_t incarnation, interval_ns, lease_ns, suspect_ns, guard_ns;
 };
-/** Make `run_dir`/registry anew (written aside, then renamed over an old one). */
+/** Make `run_dir`/registry anew (written aside, then renamed over an old one). Errors: ENOENT (no
+ *  such directory), EPERM, ENOMEM (no room), EINVAL (a name does not fit), ESYS. */
 int registry_create(struct registry *r, const char *run_dir, const struct registry_config *config,
 		    struct error_text *error);
 /** Mark an orderly stop and unmap. The file stays for post-mortem readers. */
 void registry_destroy(struct registry *r);
 
 struct rcu_domain;
-/** Add a component; fills `c->handle`, reserves its gates. Errors: EEXIST, EFULL. */
+/** Add a component; fills `c->handle`, `c->gate_first`, and sets its gates to off-line with a new
+ *  generation. It has no lane lines yet. Errors: EINVAL (name, instances), EEXIST, EFULL. */
 int registry_add(struct registry *r, struct registry_component *c, struct error_text *error);
-/** Replace the object of `c->handle` by a copy of `*c`; the old one is retired. Errors: ESTALE. */
-int registry_update(struct registry *r, const struct registry_component *c,
-		    struct rcu_domain *rcu);
-/** Remove; object, gates and lane lines are reused after the grace period. Errors: ESTALE. */
+/** Replace the object of `c->handle` by a copy of `*c`; the old one is retired. Name, gates and
+ *  instances stay as they are. Without a difference nothing happens. Errors: ESTALE, EFULL (readers
+ *  hold every replaced object). */
+int registry_update(struct registry *r, const struct registry_component *c, struct rcu_domain *rcu);
+/** Remove: shuts its gates; object, gates and lane lines (those whose `component` is it) are reused
+ *  after the grace period. Errors: ESTALE. */
 int registry_remove(struct registry *r, uint64_t handle, struct rcu_domain *rcu);
-/** Reserve `count` lane lines, contiguous. Returns the first index or -EFULL. */
+/** Reserve `count` lane lines, contiguous and zeroed, without an owner: the caller sets
+ * `component`. Returns the first index or -HAVEN_EFULL. */
 int registry_lanes_reserve(struct registry *r, uint32_t count);
+/** Give reserved lane lines back, to be reused after the grace period. */
+void registry_lanes_release(struct registry *r, uint32_t first, uint32_t count,
+			    struct rcu_domain *rcu);
 /** Free what the grace period has released; bounded work, called from the poll loop. */
 void registry_reclaim(struct registry *r, struct rcu_domain *rcu);
 /** Bracket of a status change. */
 void registry_status_begin(struct registry *r);
 void registry_status_end(struct registry *r);
-/** Set a gate's role (generation grows). Opening stores valid_until last, shutting stores 0 first. */
+/** Set a gate's role. The generation grows when role or epoch differ from what they are. Opening
+ *  stores valid_until last, shutting stores 0 first; for any role but primary it is 0. */
 void registry_gate_set(struct registry *r, uint32_t gate, enum haven_role role, uint64_t epoch,
 		       uint64_t valid_until_ns);
 /** Renew an open gate's end; no change of generation. */
@@ -219,17 +236,25 @@ void registry_gate_renew(struct registry *r, uint32_t gate, uint64_t valid_until
 /** Map `run_dir`/registry (or a copied file: `path` directly) read-only and check its layout.
  *  Errors: ENOENT, EVERSION (both named), ESIZE, ECORRUPT, EPERM. */
 int registry_open(struct registry *r, const char *run_dir, struct error_text *error);
+/** The same from a descriptor, which stays the caller's and may be closed afterwards. */
 int registry_open_fd(struct registry *r, int fd, struct error_text *error);
 void registry_close(struct registry *r);
-/** Object by name, NULL if none. Inside an RCU section, or after the look-up registry_still() with
- *  the same handle for readers without a slot. */
+/** Object by name, NULL if none. Inside an RCU section only; readers without a slot use
+ *  registry_find_copy(). Strings in it end within their fields unless the file is corrupt. */
 const struct registry_component *registry_find(const struct registry *r, const char *name);
 /** Object by handle, NULL when stale. Same rule. */
 const struct registry_component *registry_get(const struct registry *r, uint64_t handle);
+/** Copy of the component `name`, for readers without a slot. Returns 0, -HAVEN_ENOENT or
+ *  -HAVEN_EAGAIN (it changed under us again and again). */
+int registry_find_copy(const struct registry *r, const char *name, struct registry_component *out);
 /** Copy of directory slot `slot` if it holds a component; for tools without a reader slot: retries
- *  a bounded number of times. Returns 0, -ENOENT or -EAGAIN. */
+ *  a bounded number of times. Returns 0, -HAVEN_ENOENT or -HAVEN_EAGAIN. */
 int registry_copy_slot(const struct registry *r, uint32_t slot, struct registry_component *out);
-/** Consistent copy of the status block. Returns 0, or -EAGAIN when no clean view was had. */
+/** Copy a gate whose role, epoch and generation belong together; false while it changes. Who acts
+ * by `valid_until_ns` loads it (acquire) before he looks at the generation he has confirmed. */
+bool registry_gate_copy(const struct registry_gate *gate, struct registry_gate *out);
+/** Consistent copy of the status block; counts are within their arrays, strings end. Returns 0, or
+ *  -HAVEN_EAGAIN when no clean view was had (the node may have died in the middle of a change). */
 int registry_copy_status(const struct registry *r, struct registry_status *out);
 /** True while the process that wrote it lives (pid and start time). */
 bool registry_writer_alive(const struct registry *r);

@@ -25,8 +25,8 @@ static int allocate(int fd, uint64_t bytes)
 
 static int map_shared(int fd, uint64_t bytes, bool writable, void **base, struct error_text *error)
 {
-	void *p = mmap(NULL, bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd,
-		       0);
+	void *p =
+		mmap(NULL, bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
 
 	if (p == MAP_FAILED)
 		return error_set(error, errno == ENOMEM ? HAVEN_ENOMEM : HAVEN_ESYS,

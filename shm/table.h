@@ -15,9 +15,12 @@
  * offset or size is ever read back from the segment. Indices read from it are checked against the
  * geometry before use, so the worst a hostile writer can do is spoil his own content.
  *
- * Readers are lock-free: an entry has a version word, odd while its writer changes it.
- * Order of a put: log slot, entry (version odd, seq, key, value, version even, T1), link (T2);
+ * Readers are lock-free: an entry has a version word, odd while its writer changes it (T1).
+ * Order of a put: log slot, entry (version odd, seq, key, value, version even), link (T2 release);
  * commit: store `committed_seq` (T3 release, pairs with the node's acquire T4).
+ * Order of a delete: log slot, unlink, `unlinks` (T5 release), then the entry's seq 0. An entry
+ * that left its chain may turn up in another one under a reader; the entry's version guards what is
+ * read of it, and a miss counts only when `unlinks` is the same before and after the walk.
  */
 #ifndef HAVEN_TABLE_H
 #define HAVEN_TABLE_H
@@ -39,6 +42,9 @@
 #define TABLE_LANE_RECORDS_DEFAULT 8192u
 /** Records of one commit; a longer one is refused (EFULL), so that a receiver can stage it. */
 #define TABLE_COMMIT_RECORDS_MAX 256u
+/** Longest chain anybody walks. Heads are at least as many as entries and the hash is seeded, so a
+ *  chain of a dozen is rare; a longer one than this was made by force. */
+#define TABLE_CHAIN_MAX 256u
 
 struct table_shape {
 	char name[HAVEN_NAME_MAX];
@@ -48,10 +54,10 @@ struct table_shape {
 /** All sizes and offsets that follow from a shape. Private to each side. */
 struct table_geometry {
 	struct table_shape shape;
-	uint32_t record_bytes;   /**< one log slot, a multiple of 8 */
-	uint32_t entry_bytes;    /**< one pool entry, a multiple of 8 */
-	uint32_t lane_entries;   /**< pool entries of a lane: indices 1…lane_entries */
-	uint32_t lane_heads;     /**< a power of two */
+	uint32_t record_bytes; /**< one log slot, a multiple of 8 */
+	uint32_t entry_bytes;  /**< one pool entry, a multiple of 8 */
+	uint32_t lane_entries; /**< pool entries of a lane: indices 1…lane_entries */
+	uint32_t lane_heads;   /**< a power of two */
 	uint64_t log_offset, heads_offset, entries_offset; /**< within a lane */
 	uint64_t lane_bytes, total_bytes;
 };
@@ -73,7 +79,7 @@ struct table_entry {
 	uint32_t version; /**< odd while being changed */
 	uint32_t next;    /**< entry index in chain or free list, 0: end */
 	uint64_t seq;     /**< record that last changed it; 0: free */
-	uint8_t data[];
+	uint8_t data[];   /**< of a free entry: first the seq of the record that freed it */
 };
 
 struct table_lane_header {
@@ -83,7 +89,8 @@ struct table_lane_header {
 	uint32_t live;          /**< entries in use */
 	uint32_t never_used;    /**< entries at and above this index were never used */
 	uint32_t pad;
-	uint64_t pad2[4];
+	uint64_t unlinks; /**< grows whenever an entry has left a chain (T5) */
+	uint64_t pad2[3];
 };
 HAVEN_STATIC_ASSERT(sizeof(struct table_lane_header) == HAVEN_CACHE_LINE, "one line");
 
@@ -119,20 +126,24 @@ void table_unmap(struct table *t);
 
 /* ---- the lane's one writer ------------------------------------------------------------------ */
 
-/** Empty the lane and continue after `committed_seq` (a replica before a transfer: 0). */
+/** Empty the lane and continue after `committed_seq` (a replica before a transfer: the sequence at
+ *  which the transfer starts). Its cost grows with the entries that were ever used. */
 void table_lane_clear(struct table *t, unsigned lane, uint64_t committed_seq);
 /** Take over the baton: next_seq follows committed_seq; uncommitted remains are dropped from the
- *  log (a replica has none). */
+ *  log (a replica has none). What such remains left in the entries stays and counts as committed:
+ *  it is in no log, so it reaches another replica by a transfer only. */
 void table_lane_begin(struct table *t, unsigned lane);
-/** Log and apply. `consumed_seq`: log slots up to there may be overwritten; `staged`: records put
- *  since the last commit. Errors: EFULL (pool, log or commit too long). */
+/** Log and apply. `consumed_seq`: log slots up to there may be overwritten. Errors: EFULL (pool,
+ * log or commit too long), ECORRUPT, EINVAL (no such lane). A refusal changes nothing. */
 int table_put(struct table *t, unsigned lane, const void *key, const void *value,
 	      uint64_t consumed_seq);
+/** The same for a deletion. Errors: ENOENT besides. */
 int table_delete(struct table *t, unsigned lane, const void *key, uint64_t consumed_seq);
-/** Commit what was logged; returns committed_seq. */
+/** Commit what was logged; returns committed_seq (the old one when nothing was). */
 uint64_t table_commit(struct table *t, unsigned lane);
 /** Replica: apply one record as it came; the caller applies whole commits and then calls
- *  table_applied(). A put whose seq is not above the entry's is ignored. Errors: EFULL. */
+ *  table_applied(). The last writer wins by seq: a record whose seq is not above that of the key's
+ *  entry is ignored. Deleting what is not there is no error. Errors: EFULL, ECORRUPT, EINVAL. */
 int table_apply(struct table *t, unsigned lane, enum table_op op, uint64_t seq, const void *key,
 		const void *value);
 /** Replica: everything up to `seq` is applied. */
@@ -143,17 +154,22 @@ void table_applied(struct table *t, unsigned lane, uint64_t seq);
 /** Copy a value out. Errors: ENOENT, EAGAIN (too many changes under the reader). */
 int table_get(const struct table *t, unsigned lane, const void *key, void *value);
 uint64_t table_committed(const struct table *t, unsigned lane); /* acquire, T4 */
+/** Number of the writer's next record: every change that a reader saw before this call belongs to a
+ *  record below it, or to this one when an entry was seen half changed. */
+uint64_t table_next(const struct table *t, unsigned lane);
 uint32_t table_live(const struct table *t, unsigned lane);
 /** Node: copy record `seq` (seq, op, flags, data: record_bytes long) out of the log. Errors:
  *  ECORRUPT when the slot does not hold that record. Call only for seq in
  *  (consumed, committed]. */
-int table_read_record(const struct table *t, unsigned lane, uint64_t seq,
-		      struct table_record *out);
-/** Copy entry `index` (1…lane_entries) if live: its seq and data. Returns 0, -ENOENT when free,
- *  -EAGAIN when it changed under the reader. */
+int table_read_record(const struct table *t, unsigned lane, uint64_t seq, struct table_record *out);
+/** Copy entry `index` (1…lane_entries) if live: its seq and data. Returns 0, -HAVEN_ENOENT when
+ * free
+ *  (`*seq` is then the record that freed it, 0 if it was never used), -HAVEN_EAGAIN when it changed
+ *  under the reader. */
 int table_read_entry(const struct table *t, unsigned lane, uint32_t index, uint64_t *seq,
 		     void *data);
-/** Indices at and above this were never used: the end of a scan. Clamped to the geometry. */
+/** Indices at and above this were never used: the end of a scan. Clamped to the geometry. Whoever
+ *  wants every entry of a commit reads it after table_committed(). */
 uint32_t table_scan_end(const struct table *t, unsigned lane);
 /** Content digest of a lane, independent of order and place: for tests and verification. */
 uint64_t table_digest(const struct table *t, unsigned lane);

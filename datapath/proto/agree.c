@@ -125,24 +125,32 @@ static bool agree_holder_kept(const struct agree *a, const struct view *v, unsig
 }
 
 static bool agree_instance_acceptable(const struct agree *a, const struct agree_config *c,
-				      const struct agree_facts *f, const struct view *v, unsigned i)
+				      const struct agree_facts *f, const struct view *v, unsigned i,
+				      bool forced)
 {
 	const struct view_instance *was = &a->view.instance[i];
 	const struct view_instance *new = &v->instance[i];
 	uint32_t added = new->in_sync & ~was->in_sync;
+	bool reset = new->lineage != was->lineage;
+
+	/* Giving the state up is a statement of its own, and only the loss of every copy permits it. */
+	if (reset && (new->lineage != (uint16_t)(was->lineage + 1) || was->in_sync == 0 ||
+		      !agree_all_lost(a, c, f, i)))
+		return false;
 
 	/* A copy in sync in both views must have lived all along. */
 	for (unsigned n = 0; n < c->n_nodes; n++)
-		if ((new->in_sync & was->in_sync & node_bit(n)) && !agree_same_life(&a->view, v, n) &&
-		    !agree_all_lost(a, c, f, i))
+		if ((new->in_sync & was->in_sync & node_bit(n)) && !reset &&
+		    !agree_same_life(&a->view, v, n))
 			return false;
 	if (new->holder != HAVEN_NODE_NONE && !(v->members & node_bit(new->holder)))
 		return false;
 	if (agree_holder_kept(a, v, i))
-		return added == 0 || v->author == new->holder;
-	if (was->holder != HAVEN_NODE_NONE && !agree_may_displace(a, c, f, was->holder, i))
+		return !reset && (added == 0 || v->author == new->holder);
+	if (was->holder != HAVEN_NODE_NONE && !forced &&
+	    !agree_may_displace(a, c, f, was->holder, i))
 		return false;
-	if (was->in_sync == 0 || agree_all_lost(a, c, f, i))
+	if (was->in_sync == 0 || reset)
 		return new->holder == HAVEN_NODE_NONE ? new->in_sync == 0
 						      : new->in_sync == node_bit(new->holder);
 	if (new->holder == HAVEN_NODE_NONE)
@@ -151,7 +159,7 @@ static bool agree_instance_acceptable(const struct agree *a, const struct agree_
 }
 
 bool agree_acceptable(const struct agree *a, const struct agree_config *c,
-		      const struct agree_facts *f, const struct view *v)
+		      const struct agree_facts *f, const struct view *v, bool forced)
 {
 	if (v->epoch <= a->view.epoch || v->n_nodes != c->n_nodes ||
 	    v->n_instances != c->n_instances)
@@ -160,7 +168,7 @@ bool agree_acceptable(const struct agree *a, const struct agree_config *c,
 		if ((v->members & node_bit(n)) && !v->incarnation[n])
 			return false;
 	for (unsigned i = 0; i < c->n_instances; i++)
-		if (!agree_instance_acceptable(a, c, f, v, i))
+		if (!agree_instance_acceptable(a, c, f, v, i, forced))
 			return false;
 	return true;
 }
@@ -223,18 +231,24 @@ bool agree_on_prepare(struct agree *a, const struct agree_config *c, const struc
 		return false;
 	a->promised = ballot;
 	a->vote[c->self].promised = ballot;
+	a->vote[c->self].amnesic = !agree_admitted(a, c->self, f->own_incarnation);
 	return true;
 }
 
 bool agree_on_proposal(struct agree *a, const struct agree_config *c, const struct agree_facts *f,
-		       ballot_t ballot, const struct view *v, uint64_t now)
+		       ballot_t ballot, const struct view *v, bool forced, uint64_t now)
 {
-	agree_see_round(a, ballot);
 	agree_on_accepted_value(a, ballot, v);
+	if (ballot == a->heard_ballot) {
+		a->heard_proposed = true;
+		a->heard_forced = forced;
+	}
 	if (!agree_has_vote(a, c, f) || ballot < a->promised || ballot <= a->accepted)
 		return false;
-	if (!agree_acceptable(a, c, f, v))
+	if (!agree_acceptable(a, c, f, v, forced))
 		return false;
+	if (!a->accepted)
+		a->accepted_since_ns = now;
 	a->promised = a->accepted = ballot;
 	a->accepted_view = *v;
 	a->accepted_digest = view_digest(v);
@@ -242,11 +256,30 @@ bool agree_on_proposal(struct agree *a, const struct agree_config *c, const stru
 	return true;
 }
 
+bool agree_reconsider(struct agree *a, const struct agree_config *c, const struct agree_facts *f,
+		      uint64_t now)
+{
+	struct view v;
+
+	if (a->accepted) {
+		struct agree_vote *own = &a->vote[c->self];
+		uint64_t ready = now + agree_wait_ns(a, c, f, now);
+
+		if (ready < own->ready_ns)
+			own->ready_ns = ready;
+	}
+	if (!a->heard_proposed || a->heard_ballot <= a->accepted)
+		return false;
+	v = a->heard_view;
+	return agree_on_proposal(a, c, f, a->heard_ballot, &v, a->heard_forced, now);
+}
+
 void agree_on_accepted_value(struct agree *a, ballot_t ballot, const struct view *v)
 {
 	agree_see_round(a, ballot);
-	if (ballot < a->heard_ballot)
+	if (ballot <= a->heard_ballot)
 		return;
+	a->heard_proposed = a->heard_forced = false;
 	a->heard_ballot = ballot;
 	a->heard_view = *v;
 	a->heard_digest = view_digest(v);
@@ -335,13 +368,15 @@ int agree_promises(const struct agree *a, const struct agree_config *c,
 }
 
 void agree_propose_value(struct agree *a, const struct agree_config *c,
-			 const struct agree_facts *f, const struct view *v, uint64_t now)
+			 const struct agree_facts *f, const struct view *v, bool forced,
+			 uint64_t now)
 {
 	HAVEN_ASSERT(a->phase == AGREE_PREPARE);
 	a->phase = AGREE_ACCEPT;
 	a->phase_since_ns = now;
 	a->value = *v;
-	agree_on_proposal(a, c, f, a->ballot, v, now);
+	a->value_forced = forced;
+	agree_on_proposal(a, c, f, a->ballot, v, forced, now);
 }
 
 /* The k-th smallest readiness among the voters of a quorum: all k of them allow the start. */
@@ -422,6 +457,7 @@ void agree_commit(struct agree *a, const struct view *v, uint64_t start_ns)
 	a->ballot = 0;
 	a->round_seen = 0;
 	a->heard_ballot = 0;
+	a->heard_proposed = a->heard_forced = false;
 	a->heard_digest = 0;
 	memset(a->vote, 0, sizeof(a->vote));
 }

@@ -59,11 +59,14 @@ struct agree {
 	enum agree_phase phase; /**< own proposal */
 	ballot_t ballot;
 	struct view value;
+	bool value_forced; /**< an earlier ballot may have chosen the value */
 	uint64_t phase_since_ns;
+	uint64_t accepted_since_ns; /**< when the own state first held an accepted value */
 	uint64_t round_seen; /**< greatest round seen in this slot */
 
 	struct agree_vote vote[HAVEN_NODES_MAX]; /**< own vote included */
 	ballot_t heard_ballot;                   /**< newest proposal or accepted value heard */
+	bool heard_proposed, heard_forced;       /**< it may be voted for; as FRAME_VIEW_FORCED */
 	struct view heard_view;
 	uint64_t heard_digest;
 };
@@ -93,9 +96,13 @@ bool agree_displaces(const struct agree *a, const struct view *v, unsigned node)
 /** `node` has lost its copy of `instance`, by its own word or because it restarted. */
 bool agree_copy_lost(const struct agree *a, const struct agree_config *c,
 		     const struct agree_facts *f, unsigned node, unsigned instance);
-/** May this voter accept `v` now? See the rules above. */
+/**
+ * May this voter accept `v` now? See the rules above. A `forced` value, one that an earlier ballot
+ * may have chosen, is not refused for displacing a holder that this voter hears: refusing it could
+ * block the slot for ever. The promise still protects the holder, through the wait.
+ */
 bool agree_acceptable(const struct agree *a, const struct agree_config *c,
-		      const struct agree_facts *f, const struct view *v);
+		      const struct agree_facts *f, const struct view *v, bool forced);
 /** Time until this voter's promises allow what it accepted, 0 when they do. */
 uint64_t agree_wait_ns(const struct agree *a, const struct agree_config *c,
 		       const struct agree_facts *f, uint64_t now);
@@ -105,7 +112,11 @@ bool agree_on_prepare(struct agree *a, const struct agree_config *c, const struc
 		      ballot_t ballot);
 /** Acceptor and learner: a proposal. Returns true when the own state changed. */
 bool agree_on_proposal(struct agree *a, const struct agree_config *c, const struct agree_facts *f,
-		       ballot_t ballot, const struct view *v, uint64_t now);
+		       ballot_t ballot, const struct view *v, bool forced, uint64_t now);
+/** Acceptor: look again at a proposal that was refused when it came, now that more is known, and
+ *  bring the own vote up to date. Returns true when the own state changed. */
+bool agree_reconsider(struct agree *a, const struct agree_config *c, const struct agree_facts *f,
+		      uint64_t now);
 /** Learner: somebody shows a value it has accepted. */
 void agree_on_accepted_value(struct agree *a, ballot_t ballot, const struct view *v);
 /** Learner: a peer's acceptor state from its beat (same epoch as the own view). */
@@ -123,7 +134,8 @@ int agree_promises(const struct agree *a, const struct agree_config *c,
 		   const struct agree_facts *f, bool *forced, struct view *value);
 /** Proposer: second phase with this value. */
 void agree_propose_value(struct agree *a, const struct agree_config *c,
-			 const struct agree_facts *f, const struct view *v, uint64_t now);
+			 const struct agree_facts *f, const struct view *v, bool forced,
+			 uint64_t now);
 /** Learner: true when a view is decided; then `*v` and the instant from which new holders act. */
 bool agree_decided(const struct agree *a, const struct agree_config *c,
 		   const struct agree_facts *f, struct view *v, uint64_t *start_ns);

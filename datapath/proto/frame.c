@@ -126,7 +126,7 @@ static bool frame_get_view(struct bytes_reader *r, struct frame_view *v)
 	v->ballot = bytes_get_u64(r);
 	v->base = bytes_get_u64(r);
 	v->wait_ns = bytes_get_u64(r);
-	if (v->kind > FRAME_VIEW_ACCEPTED || (v->kind != FRAME_VIEW_COMMITTED && v->ballot == 0))
+	if (v->kind > FRAME_VIEW_FORCED || (v->kind != FRAME_VIEW_COMMITTED && v->ballot == 0))
 		return false;
 	return view_decode(&v->view, r) &&
 	       (v->kind == FRAME_VIEW_COMMITTED || v->view.epoch > v->base);

@@ -63,7 +63,12 @@ struct frame_beat {
 	uint8_t flags;         /**< enum beat_flags */
 };
 
-enum frame_view_kind { FRAME_VIEW_COMMITTED = 0, FRAME_VIEW_PROPOSED, FRAME_VIEW_ACCEPTED };
+enum frame_view_kind {
+	FRAME_VIEW_COMMITTED = 0,
+	FRAME_VIEW_PROPOSED,
+	FRAME_VIEW_ACCEPTED,
+	FRAME_VIEW_FORCED, /**< proposed again because an earlier ballot may have chosen it */
+};
 
 struct frame_view {
 	uint8_t kind;     /**< enum frame_view_kind */

@@ -23,6 +23,7 @@ void view_encode(const struct view *v, struct bytes_writer *w)
 		bytes_put_u8(w, v->instance[i].holder);
 		bytes_put_u32(w, v->instance[i].assigned);
 		bytes_put_u32(w, v->instance[i].in_sync);
+		bytes_put_u16(w, v->instance[i].lineage);
 	}
 }
 
@@ -57,6 +58,7 @@ bool view_decode(struct view *v, struct bytes_reader *r)
 		v->instance[i].holder = bytes_get_u8(r);
 		v->instance[i].assigned = bytes_get_u32(r);
 		v->instance[i].in_sync = bytes_get_u32(r);
+		v->instance[i].lineage = bytes_get_u16(r);
 		if (r->failed || !view_instance_valid(&v->instance[i], v->n_nodes))
 			return false;
 	}

@@ -20,6 +20,8 @@ struct view_instance {
 	uint32_t in_sync;  /**< holder and secondaries that have every acknowledged record. With no
 				holder: the nodes that alone may be named. Empty: state never existed
 				or is provably lost */
+	uint16_t lineage;  /**< grows by one whenever the state is given up as lost: what was
+				acknowledged before is not in it */
 };
 
 struct view {
@@ -34,7 +36,7 @@ struct view {
 };
 
 /** Upper bound of an encoded view. */
-#define VIEW_BYTES_MAX (8 + 4 + 4 + HAVEN_NODES_MAX * 8 + HAVEN_INSTANCES_MAX * 9)
+#define VIEW_BYTES_MAX (8 + 4 + 4 + HAVEN_NODES_MAX * 8 + HAVEN_INSTANCES_MAX * 11)
 
 void view_encode(const struct view *v, struct bytes_writer *w);
 /** False when the bytes are not a well-formed view (counts, indices, unused bits). */

@@ -47,19 +47,19 @@ enum haven_component_kind {
 
 /** Registration of a component. Zero-initialise, then set what is needed. */
 struct haven_component_config {
-	const char *name;               /**< unique on the node, 1…31 bytes of [a-z0-9_.-] */
-	const char *group;              /**< group of the cluster configuration; NULL: same as name */
-	const char *release;            /**< software release label; NULL: that of the node */
+	const char *name;    /**< unique on the node, 1…31 bytes of [a-z0-9_.-] */
+	const char *group;   /**< group of the cluster configuration; NULL: same as name */
+	const char *release; /**< software release label; NULL: that of the node */
 	enum haven_component_kind kind; /**< what it represents */
 };
 
 /** Shape of a mirrored table. Both nodes must create it alike or the node refuses the mirror. */
 struct haven_table_config {
-	const char *name;      /**< unique within the component, 1…31 bytes */
-	uint32_t key_bytes;    /**< 1…256, the same for every entry */
-	uint32_t value_bytes;  /**< 0…1024, the same for every entry */
-	uint32_t capacity;     /**< entries over all lanes, 1…64 Mi; divided evenly among lanes */
-	uint32_t lanes;        /**< writing workers, 1…HAVEN_WORKERS_MAX; worker n writes lane n */
+	const char *name;     /**< unique within the component, 1…31 bytes */
+	uint32_t key_bytes;   /**< 1…256, the same for every entry */
+	uint32_t value_bytes; /**< 0…1024, the same for every entry */
+	uint32_t capacity;    /**< entries over all lanes, 1…64 Mi; divided evenly among lanes */
+	uint32_t lanes;       /**< writing workers, 1…HAVEN_WORKERS_MAX; worker n writes lane n */
 	uint32_t lane_records; /**< log records per lane, a power of two 64…1 Mi; 0: 8192 */
 };
 

@@ -54,7 +54,10 @@ enum brain_event_kind {
 	BRAIN_GATE_CLOSED,  /**< local gate of `instance` is shut and past: nobody here can emit */
 	BRAIN_SLOT_OPEN,    /**< a local lane exists: `slot`, `stream`, `shape`, capacity */
 	BRAIN_SLOT_CLOSE,   /**< it is gone */
-	BRAIN_COMMITTED,    /**< holder: lane `slot` has committed up to `seq`; scan end `count` */
+	BRAIN_COMMITTED,    /**< holder: lane `slot` has committed up to `seq`; scan end `count`
+				 (read after seq). Due for every lane of the instance after each
+				 OUT_ROLE that says primary, whenever seq or count changed, and,
+				 with the final values, right before BRAIN_GATE_CLOSED */
 	BRAIN_APPLIED,      /**< secondary: answer to OUT_APPLY/OUT_RESET: applied up to `seq`;
 				 `up` false: it could not be applied (full, malformed) */
 	BRAIN_SWITCHOVER,   /**< operator: move `instance` to `node` (HAVEN_NODE_NONE: any) */

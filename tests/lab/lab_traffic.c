@@ -7,6 +7,7 @@
  */
 #include <netinet/in.h>
 #include <rte_arp.h>
+#include <rte_ip.h>
 #include <stdlib.h>
 #include <string.h>
 

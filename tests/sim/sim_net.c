@@ -60,7 +60,7 @@ static void net_record(struct sim_world *w, const struct sim_frame *f)
 	if (!w->options.rate[SIM_FAULT_REPLAY])
 		return;
 	place = (uint32_t)prng_below(&w->prng, net->records < SIM_RECORDED ? SIM_RECORDED
-									  : SIM_RECORDED * 16);
+									   : SIM_RECORDED * 16);
 	net->records++;
 	if (place >= SIM_RECORDED)
 		return;
@@ -101,7 +101,8 @@ static void net_carry(struct sim_world *w, const struct sim_frame *from, uint64_
 	f->corrupt = net_fault(w, SIM_FAULT_CORRUPT);
 	memcpy(f->data, from->data, from->bytes);
 	if (f->corrupt)
-		f->data[prng_below(&w->prng, f->bytes)] ^= (uint8_t)(1u << prng_below(&w->prng, 8));
+		f->data[prng_below(&w->prng, f->bytes)] ^=
+			(uint8_t)(1u << (unsigned)prng_below(&w->prng, 8));
 	sim_schedule(w, at, SIM_EV_FRAME, f->dst, SIM_NONE, index);
 }
 
@@ -120,8 +121,8 @@ static bool net_fill(struct sim_world *w, unsigned node, struct frame *f, unsign
 		bytes = mirror_io_fill_records(&app->table, slot % SIM_LANES, m->first, m->count,
 					       payload, FRAME_MIRROR_PAYLOAD_MAX);
 	else
-		bytes = mirror_io_fill_entries(&app->table, slot % SIM_LANES, m->first, m->count,
-					       payload, FRAME_MIRROR_PAYLOAD_MAX);
+		bytes = mirror_io_fill_entries(&app->table, slot % SIM_LANES, (uint32_t)m->first,
+					       m->count, payload, FRAME_MIRROR_PAYLOAD_MAX);
 	if (bytes < 0) {
 		sim_fail(w, SIM_C7, node, slot / SIM_LANES,
 			 "the brain sends what its lane cannot give any more (error, first, count)",
@@ -262,5 +263,6 @@ void sim_net_heal(struct sim_world *w)
 	for (unsigned s = 0; s < SIM_NODES; s++)
 		for (unsigned d = 0; d < SIM_NODES; d++)
 			for (unsigned l = 0; l < SIM_LINKS; l++)
-				w->net.path[s][d][l].cut_until = w->net.path[s][d][l].clog_until = 0;
+				w->net.path[s][d][l].cut_until = w->net.path[s][d][l].clog_until =
+					0;
 }

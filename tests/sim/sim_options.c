@@ -19,8 +19,8 @@ static const uint32_t rate_max_ppm[SIM_FAULT_STALL + 1] = {300000, 200000, 10000
 							   100000, 50000,  20000};
 
 static const char *const fault_names[SIM_FAULT_COUNT] = {
-	"loss", "duplicate", "late",  "corrupt", "replay", "stall",   "cut",	"partition",
-	"clog", "crash",     "pause", "kill",	 "stop",   "unready", "switchover"};
+	"loss", "duplicate", "late",  "corrupt", "replay", "stall",   "cut",       "partition",
+	"clog", "crash",     "pause", "kill",    "stop",   "unready", "switchover"};
 
 const char *sim_fault_name(unsigned fault)
 {
@@ -44,7 +44,8 @@ static void draw_shape(struct sim_options *o, struct prng *p, const struct sim_o
 	o->voters = (1u << nodes) - 1;
 	if (nodes % 2 == 0) /* an even number of voters gains nothing: the first node has no vote */
 		o->voters &= ~1u;
-	o->witnesses = mode == SIM_MODE_2W || (nodes > 3 && prng_below(p, 2)) ? 1u << (nodes - 1) : 0;
+	o->witnesses =
+		mode == SIM_MODE_2W || (nodes > 3 && prng_below(p, 2)) ? 1u << (nodes - 1) : 0;
 	o->links = (uint8_t)(1 + prng_below(p, SIM_LINKS));
 	o->instances = (uint8_t)(1 + prng_below(p, SIM_INSTANCES));
 	o->lanes = (uint8_t)(1 + prng_below(p, SIM_LANES));
@@ -105,8 +106,8 @@ void sim_options_print(const struct sim_options *o, FILE *to)
 		"  interval %" PRIu64 " us, suspect %" PRIu64 " us, lease %" PRIu64
 		" us, guard %" PRIu64 " us, stall %" PRIu64 " us, mirror timeout %" PRIu64
 		" us, clock rate bound %u ppm\n",
-		o->interval_ns / 1000, o->suspect_ns / 1000, o->lease_ns / 1000,
-		o->guard_ns / 1000, o->stall_ns / 1000, o->mirror_timeout_ns / 1000, o->rate_ppm);
+		o->interval_ns / 1000, o->suspect_ns / 1000, o->lease_ns / 1000, o->guard_ns / 1000,
+		o->stall_ns / 1000, o->mirror_timeout_ns / 1000, o->rate_ppm);
 	fprintf(to,
 		"  link delay to %" PRIu64 " us, commit every %" PRIu64 " us; calm to %" PRIu64
 		" us, faults to %" PRIu64 " us, whole again within %" PRIu64 " us\n  faults:",

@@ -45,9 +45,10 @@ static const struct {
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(kinds) == SIM_TR_KIND_COUNT, "every line has a name");
 
 static const char *const note_names[] = {
-	"peer-up",	 "peer-suspect", "link-down",	  "link-up",	"view",	      "view-proposed",
-	"lease-gained",	 "lease-lost",	 "role-released", "sync-start", "sync-done",  "in-sync",
-	"out-of-sync",	 "state-lost",	 "stall",	  "switchover", "no-successor"};
+	"peer-up",       "peer-suspect", "link-down",   "link-up",       "view",
+	"view-proposed", "lease-gained", "lease-lost",  "role-released", "sync-start",
+	"sync-done",     "in-sync",      "out-of-sync", "state-lost",    "stall",
+	"switchover",    "no-successor"};
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(note_names) == NOTE_COUNT, "every note has a name");
 
 static void trace_write(const struct sim_trace_line *l, FILE *to)
@@ -97,11 +98,11 @@ void sim_trace_print(const struct sim_trace *t, unsigned lines, unsigned frames,
 	uint64_t kept = t->count < SIM_TRACE_LINES ? t->count : SIM_TRACE_LINES;
 	uint64_t from = t->count, shown = 0;
 
-	/* Walk back until `lines` printable lines are found; frames count only while recent. */
+	/* Frames are many: they never push out what else happened. */
 	while (kept && shown < lines) {
 		const struct sim_trace_line *l = &t->ring[(from - 1) % SIM_TRACE_LINES];
 
-		shown += !trace_is_frame(l) || t->count - from < frames;
+		shown += !trace_is_frame(l);
 		from--;
 		kept--;
 	}

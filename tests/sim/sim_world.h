@@ -13,30 +13,37 @@
 #include <stdint.h>
 
 #include "brain.h"
+#include "clock.h"
 #include "mirror_io.h"
 #include "prng.h"
+#include "sim_app.h"
 #include "sim_check.h"
+#include "sim_fault.h"
 #include "sim_net.h"
+#include "sim_node.h"
 #include "sim_options.h"
 #include "sim_trace.h"
 #include "table.h"
 
 #define SIM_EVENTS_MAX 32768u
-#define SIM_SLOT(instance, lane) ((uint16_t)((instance) * SIM_LANES + (lane)))
+#define SIM_SLOT(instance, lane) ((uint16_t)((instance)*SIM_LANES + (lane)))
 #define SIM_NEVER UINT64_MAX
+#define SIM_TABLE_BYTES 32768u
+/** Changes of one simulated commit. */
+#define SIM_COMMIT_MAX 5u
 
 enum sim_event_kind {
-	SIM_EV_DRAIN = 0,   /**< a node's poll turn begins: frames, then local events */
-	SIM_EV_TICK,        /**< and ends */
-	SIM_EV_FRAME,       /**< frame `arg` reaches its node's port */
-	SIM_EV_NODE_UP,     /**< the node's program starts */
-	SIM_EV_APP_UP,      /**< an application starts */
-	SIM_EV_APP_POLL,    /**< it looks at its gate */
-	SIM_EV_APP_WORK,    /**< it takes work, if it may */
-	SIM_EV_APP_COMMIT,  /**< it finishes work it took while it might */
-	SIM_EV_FAULT,       /**< fault of class `arg` strikes */
-	SIM_EV_REPLAY,      /**< recorded frame `arg` is sent again */
-	SIM_EV_READY,       /**< an unready component is ready again */
+	SIM_EV_DRAIN = 0,  /**< a node's poll turn begins: frames, then local events */
+	SIM_EV_TICK,       /**< and ends */
+	SIM_EV_FRAME,      /**< frame `arg` reaches its node's port */
+	SIM_EV_NODE_UP,    /**< the node's program starts */
+	SIM_EV_APP_UP,     /**< an application starts */
+	SIM_EV_APP_POLL,   /**< it looks at its gate */
+	SIM_EV_APP_WORK,   /**< it takes work, if it may */
+	SIM_EV_APP_COMMIT, /**< it finishes work it took while it might */
+	SIM_EV_FAULT,      /**< fault of class `arg` strikes */
+	SIM_EV_REPLAY,     /**< recorded frame `arg` is sent again */
+	SIM_EV_READY,      /**< an unready component is ready again */
 	SIM_EV_KIND_COUNT
 };
 
@@ -76,7 +83,10 @@ struct sim_app {
 	uint32_t told_end[SIM_LANES];
 	bool told[SIM_LANES];
 	uint64_t acked[SIM_LANES], consumed[SIM_LANES];
-	uint32_t staged; /**< changes put and not committed yet */
+	bool working;    /**< a SIM_EV_APP_WORK is under way */
+	uint8_t lane;    /**< of the current commit … */
+	uint32_t staged; /**< … its changes so far */
+	struct sim_record record[SIM_COMMIT_MAX];
 };
 
 struct sim_clock {

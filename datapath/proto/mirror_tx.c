@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "mirror_tx.h"
+
+#include "haven_assert.h"
+
+void mirror_tx_close(struct mirror_tx *t)
+{
+	memset(t, 0, sizeof(*t));
+	t->node = HAVEN_NODE_NONE;
+}
+
+void mirror_tx_open(struct mirror_tx *t, uint8_t node, uint64_t incarnation, uint64_t session,
+		    uint64_t committed, uint32_t scan_end, uint64_t now, uint64_t run)
+{
+	memset(t, 0, sizeof(*t));
+	t->node = node;
+	t->incarnation = incarnation;
+	t->session = session;
+	t->base = committed;
+	t->record_next = committed + 1;
+	t->applied = 0;
+	t->scan_next = 1; /* entry 0 does not exist */
+	t->scan_end = scan_end;
+	t->rewound = UINT64_MAX;
+	t->started_ns = now;
+	t->progress_run = t->sent_run = run;
+	t->window[0] = (struct mirror_tx_frame){.kind = MIRROR_START, .first = committed};
+	t->next = 1;
+	t->resend = 0;
+}
+
+static void mirror_tx_emit(struct mirror_tx *t, uint64_t number, uint64_t committed, uint64_t turn,
+			   uint64_t run, struct frame_mirror *out)
+{
+	struct mirror_tx_frame *f = &t->window[number % MIRROR_WINDOW];
+
+	if (f->kind == MIRROR_ENTRIES)
+		t->entries_turn = turn;
+	if (f->kind == MIRROR_END) {
+		f->first = committed;
+		t->end_first = committed;
+	}
+	out->kind = f->kind;
+	out->first = f->first;
+	out->count = f->count;
+	out->session = t->session;
+	out->number = number;
+	t->sent_run = run;
+}
+
+/* A new frame at the end of the window; records first, entries in every other place. */
+static bool mirror_tx_make(struct mirror_tx *t, uint64_t committed, uint32_t per_frame,
+			   uint64_t turn)
+{
+	struct mirror_tx_frame *f = &t->window[t->next % MIRROR_WINDOW];
+	bool records = t->record_next <= committed;
+	bool entries = t->scan_next < t->scan_end;
+
+	if (records && entries)
+		records = (t->next & 1) != 0;
+	if (records) {
+		uint64_t left = committed - t->record_next + 1;
+
+		f->kind = MIRROR_RECORDS;
+		f->first = t->record_next;
+		f->count = left < per_frame ? (uint32_t)left : per_frame;
+		t->record_next += f->count;
+	} else if (entries) {
+		uint32_t left = t->scan_end - t->scan_next;
+
+		f->kind = MIRROR_ENTRIES;
+		f->first = t->scan_next;
+		f->count = left < per_frame ? left : per_frame;
+		t->scan_next += f->count;
+	} else if (!t->end_sent && turn > t->entries_turn) {
+		f->kind = MIRROR_END;
+		f->count = 0;
+		t->end_sent = true;
+		t->end_number = t->next;
+	} else {
+		return false;
+	}
+	t->next++;
+	return true;
+}
+
+bool mirror_tx_next(struct mirror_tx *t, uint64_t committed, uint32_t per_frame, uint64_t turn,
+		    uint64_t run, struct frame_mirror *out)
+{
+	HAVEN_ASSERT(per_frame > 0);
+	if (!mirror_tx_is_open(t) || t->refused)
+		return false;
+	if (t->resend == t->next) {
+		/* Before the receiver has emptied its replica there is nothing to build on. */
+		if (t->acked == 0 || t->next - t->acked >= MIRROR_WINDOW)
+			return false;
+		if (!mirror_tx_make(t, committed, per_frame, turn))
+			return false;
+	}
+	if (t->window[t->resend % MIRROR_WINDOW].kind == MIRROR_END && turn <= t->entries_turn)
+		return false;
+	mirror_tx_emit(t, t->resend, committed, turn, run, out);
+	t->resend++;
+	return true;
+}
+
+static void mirror_tx_rewind(struct mirror_tx *t)
+{
+	if (t->resend > t->acked) {
+		t->resends += (uint32_t)(t->resend - t->acked);
+		t->resend = t->acked;
+	}
+}
+
+bool mirror_tx_on_ack(struct mirror_tx *t, const struct frame_mirror_ack *ack, uint64_t run)
+{
+	bool progress = false;
+
+	if (!mirror_tx_is_open(t) || ack->session != t->session || ack->next > t->next)
+		return false;
+	if (ack->refused) {
+		t->refused = true;
+		return false;
+	}
+	if (ack->next > t->acked) {
+		t->acked = ack->next;
+		progress = true;
+		if (t->resend < t->acked)
+			t->resend = t->acked;
+	}
+	if (ack->next == t->acked && ack->applied > t->applied && ack->applied < t->record_next) {
+		t->applied = ack->applied;
+		progress = true;
+	}
+	if (t->end_sent && t->acked > t->end_number && t->applied >= t->end_first)
+		t->synced = true;
+	if (progress)
+		t->progress_run = run;
+	if (ack->gap && ack->next == t->acked && t->rewound != t->acked) {
+		t->rewound = t->acked;
+		mirror_tx_rewind(t);
+	}
+	return progress;
+}
+
+void mirror_tx_on_time(struct mirror_tx *t, uint64_t rto_ns, uint64_t run)
+{
+	if (!mirror_tx_is_open(t) || t->refused || t->acked == t->next || t->resend < t->next)
+		return;
+	if (run - t->sent_run < rto_ns)
+		return;
+	t->rewound = UINT64_MAX;
+	mirror_tx_rewind(t);
+}
+
+bool mirror_tx_stuck(const struct mirror_tx *t, uint64_t committed, uint64_t limit_ns, uint64_t run)
+{
+	if (!mirror_tx_is_open(t))
+		return false;
+	if (t->refused)
+		return true;
+	if (t->acked == t->next && t->applied >= committed)
+		return false;
+	return run - t->progress_run > limit_ns;
+}
+
+uint32_t mirror_tx_percent(const struct mirror_tx *t)
+{
+	if (t->synced || t->scan_end <= 1)
+		return 100;
+	return (uint32_t)((uint64_t)(t->scan_next - 1) * 100 / (t->scan_end - 1));
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client_internal.h"
+
+/* ---- creation ------------------------------------------------------------------------------- */
+
+static int table_request(struct haven_component *c, unsigned instance,
+			 const struct haven_table_config *config, struct table_shape *shape)
+{
+	struct error_text *error = &c->haven->error;
+
+	if (instance >= c->instances)
+		return error_set(error, HAVEN_EINVAL, "component %s has instances 0 to %u, not %u",
+				 c->name, c->instances - 1, instance);
+	if (!client_name_copy(shape->name, config->name))
+		return error_set(error, HAVEN_EINVAL,
+				 "a table's name has 1 to 31 bytes of a-z 0-9 _ . -");
+	if (c->ready)
+		return error_set(error, HAVEN_EREFUSED,
+				 "component %s is ready; create table %s before that", c->name,
+				 shape->name);
+	for (const struct haven_table *t = c->tables; t; t = t->next)
+		if (t->instance == instance &&
+		    strcmp(t->table.geometry.shape.name, shape->name) == 0)
+			return error_set(error, HAVEN_EEXIST,
+					 "instance %u of component %s has a table %s already",
+					 instance, c->name, shape->name);
+	shape->key_bytes = config->key_bytes;
+	shape->value_bytes = config->value_bytes;
+	shape->capacity = config->capacity;
+	shape->lanes = config->lanes;
+	shape->lane_records =
+		config->lane_records ? config->lane_records : TABLE_LANE_RECORDS_DEFAULT;
+	return 0;
+}
+
+static int table_announce(struct haven_table *t, const struct table_shape *shape, int fd)
+{
+	struct haven_component *c = t->component;
+	struct message m = {.type = MESSAGE_CHECKPOINT, .handle = c->handle};
+	uint32_t first;
+	int status;
+
+	m.u.checkpoint.shape = *shape;
+	m.u.checkpoint.instance = t->instance;
+	status = client_call(c->haven, &m, fd, NULL);
+	if (status)
+		return status;
+	first = m.u.checkpoint.lane_first;
+	if (first >= REGISTRY_LANES_MAX || shape->lanes > REGISTRY_LANES_MAX - first)
+		return error_set(&c->haven->error, HAVEN_ECORRUPT,
+				 "the node names %u lane lines from number %u on; the registry "
+				 "has %u",
+				 shape->lanes, first, REGISTRY_LANES_MAX);
+	t->lanes = &c->haven->registry.lanes[first];
+	t->n_lanes = shape->lanes;
+	return 0;
+}
+
+static int table_make(struct haven_component *c, unsigned instance,
+		      const struct haven_table_config *config, struct haven_table *t)
+{
+	struct table_shape shape = {.name = ""};
+	int fd = -1;
+	int status = table_request(c, instance, config, &shape);
+
+	if (status)
+		return status;
+	status = table_create(&t->table, &shape, &fd, &c->haven->error);
+	if (status)
+		return status;
+	t->component = c;
+	t->instance = instance;
+	status = table_announce(t, &shape, fd);
+	close(fd);
+	if (status)
+		table_unmap(&t->table);
+	return status;
+}
+
+int haven_table_create(struct haven_component *c, unsigned instance,
+		       const struct haven_table_config *config, struct haven_table **out)
+{
+	struct haven_table *t = calloc(1, sizeof(*t));
+	int status;
+
+	*out = NULL;
+	pthread_mutex_lock(&c->haven->control);
+	status = t ? table_make(c, instance, config, t)
+		   : error_set(&c->haven->error, HAVEN_ENOMEM, "no memory for a table");
+	if (!status) {
+		t->next = c->tables;
+		/* release: a worker that sees the table sees it whole. */
+		store_release(&c->tables, t);
+		*out = t;
+	} else {
+		free(t);
+	}
+	pthread_mutex_unlock(&c->haven->control);
+	return status;
+}
+
+/* ---- the worker's own lane --------------------------------------------------------------------
+ */
+
+/* May the worker write its lane? The baton rule of worker.c: as of its last poll, not of now. */
+static int lane_writable(const struct haven_worker *w, const struct haven_table *t)
+{
+	if (__builtin_expect(t->component != w->component || w->index >= t->n_lanes, 0))
+		return -HAVEN_EINVAL;
+	return w->seen[t->instance].role == HAVEN_PRIMARY ? 0 : -HAVEN_EROLE;
+}
+
+/* acquire: pairs with L2, the node has read the log slots up to here. */
+static uint64_t lane_consumed(const struct haven_worker *w, const struct haven_table *t)
+{
+	return load_acquire(&t->lanes[w->index].consumed_seq);
+}
+
+int haven_put(struct haven_worker *w, struct haven_table *t, const void *key, const void *value)
+{
+	int status = lane_writable(w, t);
+
+	return status ? status : table_put(&t->table, w->index, key, value, lane_consumed(w, t));
+}
+
+int haven_delete(struct haven_worker *w, struct haven_table *t, const void *key)
+{
+	int status = lane_writable(w, t);
+
+	return status ? status : table_delete(&t->table, w->index, key, lane_consumed(w, t));
+}
+
+int haven_get(struct haven_worker *w, struct haven_table *t, const void *key, void *value)
+{
+	return haven_get_lane(t, w->index, key, value);
+}
+
+int haven_get_lane(const struct haven_table *t, unsigned lane, const void *key, void *value)
+{
+	return lane < t->n_lanes ? table_get(&t->table, lane, key, value) : -HAVEN_EINVAL;
+}
+
+uint64_t haven_commit(struct haven_worker *w, struct haven_table *t)
+{
+	if (lane_writable(w, t) == 0)
+		return table_commit(&t->table, w->index);
+	return w->index < t->n_lanes ? table_committed(&t->table, w->index) : 0;
+}
+
+uint64_t haven_acked(const struct haven_worker *w, const struct haven_table *t)
+{
+	/* acquire: pairs with L1. */
+	return w->index < t->n_lanes ? load_acquire(&t->lanes[w->index].acked_seq) : 0;
+}
+
+uint32_t haven_table_count(const struct haven_table *t, unsigned lane)
+{
+	return lane < t->n_lanes ? table_live(&t->table, lane) : 0;
+}
+
+unsigned haven_table_scan(const struct haven_table *t, unsigned lane, uint32_t *cursor, void *out,
+			  unsigned max)
+{
+	const struct table_shape *shape = &t->table.geometry.shape;
+	size_t stride = (size_t)shape->key_bytes + shape->value_bytes;
+	uint8_t *at = out;
+	unsigned n = 0;
+	uint32_t end, i;
+	uint64_t seq;
+
+	if (lane >= t->n_lanes)
+		return 0;
+	end = table_scan_end(&t->table, lane);
+	/* Entries are numbered from 1; a cursor of 0 is the start. */
+	for (i = *cursor ? *cursor : 1; i < end && n < max; i++) {
+		if (table_read_entry(&t->table, lane, i, &seq, at) != 0)
+			continue;
+		at += stride;
+		n++;
+	}
+	*cursor = i;
+	return n;
+}

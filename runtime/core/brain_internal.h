@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * State of a brain and the seams between its files:
+ *   brain.c         step, time, frames in, beats out
+ *   brain_agree.c   planning, proposing, committing views
+ *   brain_role.c    roles, leases, releases, switchover
+ *   brain_mirror.c  sessions, acknowledgements, replicas
+ */
+#ifndef HAVEN_BRAIN_INTERNAL_H
+#define HAVEN_BRAIN_INTERNAL_H
+
+#include "agree.h"
+#include "brain.h"
+#include "haven_assert.h"
+#include "lease.h"
+#include "mirror_rx.h"
+#include "mirror_tx.h"
+#include "peer.h"
+#include "plan.h"
+
+/** Secondaries one lane is mirrored to at the same time. */
+#define BRAIN_SESSIONS 6u
+/** Mirror frames made in one step. */
+#define BRAIN_MIRROR_BUDGET 32u
+
+struct brain_slot {
+	bool open;
+	bool reported; /**< holder: the caller has told committed and scan end since promotion */
+	struct mirror_stream stream;
+	uint32_t shape;
+	uint32_t per_frame; /**< records that fit one frame */
+	uint32_t lane_records;
+	uint64_t committed; /**< as reported by the caller */
+	uint32_t scan_end;
+	uint64_t acked, consumed; /**< as last told to the caller */
+	struct mirror_rx rx;
+	struct mirror_tx tx[BRAIN_SESSIONS];
+};
+
+/** Why an instance's gate is being shut here, REASON_NONE: it is not. */
+struct brain_closing {
+	uint8_t reason; /**< enum brain_reason */
+	bool shut;      /**< the caller has confirmed */
+	uint64_t since_ns;
+};
+
+struct brain {
+	struct brain_config config;
+	struct agree_config agree_config;
+	uint64_t incarnation, floor;
+	uint64_t start_ns, now, run, last_tick_ns;
+	uint64_t turn; /**< ticks at distinct instants */
+
+	struct peer peer[HAVEN_NODES_MAX];
+	struct lease lease;
+	struct agree agree;
+
+	uint64_t up;       /**< bit per instance: local component is healthy and complete */
+	uint64_t complete; /**< bit per instance: local copy is whole */
+	uint64_t released, yielded;
+	uint8_t role[HAVEN_INSTANCES_MAX]; /**< enum haven_role, as last told */
+	uint64_t role_epoch[HAVEN_INSTANCES_MAX];
+	struct brain_closing closing[HAVEN_INSTANCES_MAX];
+	uint8_t target[HAVEN_INSTANCES_MAX];
+	bool lease_held;
+	uint64_t lease_told_ns;
+
+	uint32_t joining[HAVEN_INSTANCES_MAX]; /**< secondaries whose acks are already required */
+	uint32_t caught_up[HAVEN_INSTANCES_MAX], stuck[HAVEN_INSTANCES_MAX];
+	uint64_t session_next;
+	struct brain_slot slot[BRAIN_SLOTS_MAX];
+	uint16_t mirror_cursor; /**< slot to serve first in the next step */
+
+	bool plan_due, beat_now;
+	uint64_t next_beat_ns, next_plan_ns;
+	uint64_t want_since_ns; /**< since when a change has been wanted, 0: none is */
+	uint64_t retry_ns;      /**< no own proposal before this instant */
+	uint64_t proposal_reason;
+	uint8_t reason_instance;
+	uint64_t view_pushed_ns[HAVEN_NODES_MAX];
+	uint64_t no_successor; /**< instances already reported as such in this epoch */
+	uint64_t links_noted[HAVEN_NODES_MAX];
+};
+
+static inline uint64_t instance_bit(unsigned i)
+{
+	return (uint64_t)1 << i;
+}
+
+/* ---- brain.c ---- */
+/** A zeroed output (its frame untouched), or NULL when there is no room: then `more` is set. */
+struct brain_output *brain_out(struct brain_outputs *out, enum brain_output_kind kind);
+bool brain_room(struct brain_outputs *out, unsigned n);
+void brain_note(struct brain *b, struct brain_outputs *out, enum brain_note note, uint8_t instance,
+		uint8_t node, uint64_t x, uint64_t y);
+/** A frame to an established peer; header filled, body for the caller. NULL: no room or peer. */
+struct frame *brain_frame(struct brain *b, struct brain_outputs *out, enum frame_type type,
+			  unsigned node, uint16_t slot);
+uint32_t brain_hears(const struct brain *b); /**< alive peers and this node */
+void brain_facts(const struct brain *b, struct agree_facts *f);
+bool brain_amnesic_ready(const struct brain *b);
+static inline bool brain_is_admitted(const struct brain *b)
+{
+	return agree_admitted(&b->agree, b->config.self, b->incarnation);
+}
+static inline bool brain_is_voter(const struct brain *b)
+{
+	return (b->config.voters & node_bit(b->config.self)) != 0;
+}
+
+/* ---- brain_agree.c ---- */
+void brain_agree_on_beat(struct brain *b, unsigned node, const struct frame_beat *beat);
+void brain_agree_on_view(struct brain *b, const struct frame_view *v, struct brain_outputs *out);
+/** Decide, propose, repeat: everything that may follow from what is known now. */
+void brain_agree_progress(struct brain *b, struct brain_outputs *out);
+/** Frames that accompany a beat: proposals, accepted values, views for those behind. */
+void brain_agree_repeat(struct brain *b, unsigned node, struct brain_outputs *out);
+
+/* ---- brain_role.c ---- */
+void brain_role_refresh(struct brain *b, struct brain_outputs *out);
+void brain_role_on_component(struct brain *b, unsigned i, bool up);
+void brain_role_on_gate_closed(struct brain *b, unsigned i, struct brain_outputs *out);
+void brain_role_on_switchover(struct brain *b, unsigned i, uint8_t to, struct brain_outputs *out);
+void brain_role_on_commit(struct brain *b, const struct view *was);
+bool brain_holds(const struct brain *b, unsigned i);
+
+/* ---- brain_mirror.c ---- */
+void brain_mirror_on_slot(struct brain *b, const struct brain_event *e);
+void brain_mirror_on_committed(struct brain *b, const struct brain_event *e);
+void brain_mirror_on_frame(struct brain *b, const struct frame *f, struct brain_outputs *out);
+void brain_mirror_on_ack(struct brain *b, const struct frame *f);
+void brain_mirror_on_applied(struct brain *b, const struct brain_event *e);
+void brain_mirror_on_commit(struct brain *b, const struct view *was, struct brain_outputs *out);
+void brain_mirror_on_copy_lost(struct brain *b, unsigned i);
+void brain_mirror_tick(struct brain *b, struct brain_outputs *out);
+/** Everything committed in the instance's lanes is acknowledged by its in-sync set. */
+bool brain_mirror_drained(const struct brain *b, unsigned i);
+
+#endif

@@ -1,0 +1,553 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Mirroring. On the holder: sessions to the assigned secondaries, acknowledgements, the in-sync set.
+ * On a secondary: sessions from the holder, and whether the own copy is whole.
+ *
+ * What may be acknowledged. A record is acknowledged when every node that could be promoted without
+ * further decision has it. Those are the in-sync set of the committed view, of any view this node
+ * has accepted or proposed and that may become committed without its knowing, and the nodes that are
+ * joining: a node is asked for its acknowledgements first, and proposed for the in-sync set only
+ * when it has everything that was acknowledged before. The acknowledged sequence never goes back.
+ */
+#include "brain_internal.h"
+
+#include <string.h>
+
+#define BRAIN_RTO_MIN_NS 200000ull
+
+void brain_mirror_on_slot(struct brain *b, const struct brain_event *e)
+{
+	struct brain_slot *s = &b->slot[e->slot];
+
+	memset(s, 0, sizeof(*s));
+	mirror_rx_init(&s->rx);
+	for (unsigned k = 0; k < BRAIN_SESSIONS; k++)
+		mirror_tx_close(&s->tx[k]);
+	if (e->kind == BRAIN_SLOT_CLOSE)
+		return;
+	HAVEN_ASSERT(e->record_bytes > 0 && e->record_bytes <= FRAME_MIRROR_PAYLOAD_MAX);
+	s->open = true;
+	s->stream = e->stream;
+	s->shape = e->shape;
+	s->per_frame = FRAME_MIRROR_PAYLOAD_MAX / e->record_bytes;
+	s->lane_records = e->lane_records;
+	s->scan_end = 0;
+}
+
+void brain_mirror_on_committed(struct brain *b, const struct brain_event *e)
+{
+	struct brain_slot *s = &b->slot[e->slot];
+
+	if (!s->open || e->seq < s->committed)
+		return;
+	s->committed = e->seq;
+	s->scan_end = e->count;
+	s->reported = true;
+}
+
+static bool brain_slot_of(const struct brain_slot *s, unsigned i)
+{
+	return s->open && s->stream.instance == i;
+}
+
+/* ---- secondary ------------------------------------------------------------------------------- */
+
+static bool brain_takes_from(const struct brain *b, const struct frame *f)
+{
+	const struct frame_mirror *m = &f->u.mirror;
+	const struct view_instance *in = &b->agree.view.instance[m->stream.instance];
+	const struct agree *a = &b->agree;
+
+	if (m->stream.instance >= b->config.n_instances || !brain_is_admitted(b) ||
+	    in->holder != f->src || !(in->assigned & node_bit(b->config.self)) ||
+	    m->epoch < a->view.epoch)
+		return false;
+	/* Having voted for another holder, this node acknowledges nothing of the old one. */
+	if (a->accepted && a->accepted_view.instance[m->stream.instance].holder != f->src)
+		return false;
+	/* An in-sync copy is emptied only after a view has taken it out of the in-sync set. */
+	if (m->kind == MIRROR_START && m->number == 0 &&
+	    (m->epoch != a->view.epoch || (in->in_sync & node_bit(b->config.self))))
+		return false;
+	return true;
+}
+
+void brain_mirror_on_frame(struct brain *b, const struct frame *f, struct brain_outputs *out)
+{
+	const struct frame_mirror *m = &f->u.mirror;
+	struct brain_output *o;
+
+	if (m->stream.instance >= b->config.n_instances || !brain_takes_from(b, f))
+		return;
+	for (unsigned n = 0; n < BRAIN_SLOTS_MAX; n++) {
+		struct brain_slot *s = &b->slot[n];
+		enum mirror_rx_verdict verdict;
+
+		if (!s->open || memcmp(&s->stream, &m->stream, sizeof(m->stream)) != 0)
+			continue;
+		if (!brain_room(out, 1))
+			return; /* as if lost: it will be sent again */
+		verdict = mirror_rx_on_frame(&s->rx, f, s->shape);
+		if (verdict != MIRROR_RX_RESET && verdict != MIRROR_RX_APPLY)
+			return;
+		if (verdict == MIRROR_RX_RESET)
+			b->complete &= ~instance_bit(m->stream.instance);
+		o = brain_out(out, verdict == MIRROR_RX_RESET ? OUT_RESET : OUT_APPLY);
+		o->slot = (uint16_t)n;
+		o->instance = m->stream.instance;
+		o->seq = m->first;
+		return;
+	}
+}
+
+static bool brain_copy_whole(const struct brain *b, unsigned i)
+{
+	bool any = false;
+
+	for (unsigned n = 0; n < BRAIN_SLOTS_MAX; n++) {
+		if (!brain_slot_of(&b->slot[n], i))
+			continue;
+		any = true;
+		if (!b->slot[n].rx.whole || b->slot[n].rx.refused)
+			return false;
+	}
+	return any;
+}
+
+void brain_mirror_on_applied(struct brain *b, const struct brain_event *e)
+{
+	struct brain_slot *s = &b->slot[e->slot];
+
+	if (!s->open)
+		return;
+	if (s->rx.incarnation)
+		mirror_rx_on_applied(&s->rx, e->seq, e->up);
+	else if (!e->up)
+		b->complete &= ~instance_bit(s->stream.instance); /* could not begin afresh */
+}
+
+void brain_mirror_on_copy_lost(struct brain *b, unsigned i)
+{
+	HAVEN_ASSERT(i < b->config.n_instances);
+	b->complete &= ~instance_bit(i);
+	b->beat_now = b->plan_due = true;
+	for (unsigned n = 0; n < BRAIN_SLOTS_MAX; n++)
+		if (brain_slot_of(&b->slot[n], i))
+			mirror_rx_init(&b->slot[n].rx);
+}
+
+static void brain_send_ack(struct brain *b, unsigned n, struct brain_outputs *out)
+{
+	struct brain_slot *s = &b->slot[n];
+	const struct agree *a = &b->agree;
+	struct frame *f;
+
+	if (a->view.instance[s->stream.instance].holder != s->rx.src ||
+	    (a->accepted &&
+	     a->accepted_view.instance[s->stream.instance].holder != s->rx.src) ||
+	    b->peer[s->rx.src].incarnation != s->rx.incarnation) {
+		s->rx.ack_due = false;
+		return;
+	}
+	f = brain_frame(b, out, FRAME_MIRROR_ACK, s->rx.src, (uint16_t)n);
+	if (!f)
+		return;
+	f->u.ack.stream = s->stream;
+	f->u.ack.epoch = a->view.epoch;
+	mirror_rx_ack(&s->rx, &f->u.ack);
+}
+
+/* A component without checkpoints has nothing to copy. */
+static void brain_stateless_tick(struct brain *b)
+{
+	for (unsigned i = 0; i < b->config.n_instances; i++) {
+		bool any = false;
+
+		for (unsigned n = 0; n < BRAIN_SLOTS_MAX && !any; n++)
+			any = brain_slot_of(&b->slot[n], i);
+		if (!any && (b->up & instance_bit(i)) && !brain_holds(b, i))
+			b->complete |= instance_bit(i);
+	}
+}
+
+static void brain_secondary_tick(struct brain *b, struct brain_outputs *out)
+{
+	if ((b->up & ~b->complete) != 0)
+		brain_stateless_tick(b);
+	for (unsigned n = 0; n < BRAIN_SLOTS_MAX; n++) {
+		struct brain_slot *s = &b->slot[n];
+		uint64_t bit;
+
+		if (!s->open)
+			continue;
+		bit = instance_bit(s->stream.instance);
+		if (s->rx.whole && !(b->complete & bit) &&
+		    brain_copy_whole(b, s->stream.instance)) {
+			b->complete |= bit;
+			b->beat_now = true;
+		}
+		/* The acknowledgement that makes the copy count leaves after the copy is declared. */
+		if (s->rx.ack_due)
+			brain_send_ack(b, n, out);
+	}
+}
+
+/* ---- holder ---------------------------------------------------------------------------------- */
+
+static struct mirror_tx *brain_session(struct brain_slot *s, unsigned node)
+{
+	for (unsigned k = 0; k < BRAIN_SESSIONS; k++)
+		if (s->tx[k].node == node)
+			return &s->tx[k];
+	return NULL;
+}
+
+/* Nodes whose acknowledgement every record needs; see the top of the file. */
+static uint32_t brain_required(const struct brain *b, unsigned i)
+{
+	const struct agree *a = &b->agree;
+	uint32_t mask = a->view.instance[i].in_sync | b->joining[i];
+
+	if (a->accepted && a->accepted_view.instance[i].holder == b->config.self)
+		mask |= a->accepted_view.instance[i].in_sync;
+	if (a->phase == AGREE_ACCEPT && a->value.instance[i].holder == b->config.self)
+		mask |= a->value.instance[i].in_sync;
+	return mask & ~node_bit(b->config.self);
+}
+
+void brain_mirror_on_ack(struct brain *b, const struct frame *f)
+{
+	const struct frame_mirror_ack *ack = &f->u.ack;
+
+	for (unsigned n = 0; n < BRAIN_SLOTS_MAX; n++) {
+		struct brain_slot *s = &b->slot[n];
+		struct mirror_tx *t;
+
+		if (!s->open || memcmp(&s->stream, &ack->stream, sizeof(ack->stream)) != 0)
+			continue;
+		t = brain_session(s, f->src);
+		if (t && t->incarnation == f->src_incarnation)
+			mirror_tx_on_ack(t, ack, b->run);
+		return;
+	}
+}
+
+static void brain_close_session(struct brain *b, struct brain_slot *s, struct mirror_tx *t)
+{
+	b->joining[s->stream.instance] &= ~node_bit(t->node);
+	b->caught_up[s->stream.instance] &= ~node_bit(t->node);
+	mirror_tx_close(t);
+}
+
+/* A session ends with the receiver's life or assignment, or when it cannot go on and the receiver
+ * is not needed for acknowledgements (else it is first voted out of the in-sync set). */
+static void brain_keep_sessions(struct brain *b, struct brain_slot *s, struct brain_outputs *out)
+{
+	unsigned i = s->stream.instance;
+	const struct view_instance *in = &b->agree.view.instance[i];
+	uint32_t required = brain_required(b, i) & ~b->joining[i];
+
+	for (unsigned k = 0; k < BRAIN_SESSIONS; k++) {
+		struct mirror_tx *t = &s->tx[k];
+		bool lags;
+
+		if (!mirror_tx_is_open(t))
+			continue;
+		lags = s->committed - t->applied > s->lane_records / 4 * 3 && t->acked > 0;
+		if (!(in->assigned & node_bit(t->node)) ||
+		    b->peer[t->node].incarnation != t->incarnation)
+			brain_close_session(b, s, t);
+		else if (!(required & node_bit(t->node)) &&
+			 (lags || mirror_tx_stuck(t, s->committed, b->config.mirror_timeout_ns,
+						  b->run)))
+			brain_close_session(b, s, t);
+	}
+	/* A transfer needs to know how far to scan: an unknown end would pass for an empty table. */
+	for (unsigned n = 0; s->scan_end && n < b->config.n_nodes; n++) {
+		struct mirror_tx *t;
+
+		if (!(in->assigned & node_bit(n)) || !b->peer[n].alive || brain_session(s, n) ||
+		    (brain_required(b, i) & node_bit(n)) || !s->reported ||
+		    !(b->peer[n].last.ready & instance_bit(i)))
+			continue;
+		t = brain_session(s, HAVEN_NODE_NONE);
+		if (!t)
+			return;
+		mirror_tx_open(t, (uint8_t)n, b->peer[n].incarnation, ++b->session_next,
+			       s->committed, s->scan_end, b->now, b->run);
+		brain_note(b, out, NOTE_SYNC_START, (uint8_t)i, (uint8_t)n, s->committed, 0);
+	}
+}
+
+/* Which secondaries of the instance are whole in all lanes, have all that is acknowledged, hang. */
+static void brain_judge_secondaries(struct brain *b, unsigned i, struct brain_outputs *out)
+{
+	const struct view_instance *in = &b->agree.view.instance[i];
+
+	b->stuck[i] = 0;
+	for (unsigned n = 0; n < b->config.n_nodes; n++) {
+		bool whole = true, caught_up = true, stuck = false, any = false;
+
+		if (!(in->assigned & node_bit(n)))
+			continue;
+		for (unsigned k = 0; k < BRAIN_SLOTS_MAX; k++) {
+			struct brain_slot *s = &b->slot[k];
+			struct mirror_tx *t;
+
+			if (!brain_slot_of(s, i))
+				continue;
+			any = true;
+			t = brain_session(s, n);
+			whole = whole && t && t->synced;
+			caught_up = caught_up && t && t->applied >= s->acked;
+			stuck = stuck || !t ||
+				mirror_tx_stuck(t, s->committed, b->config.mirror_timeout_ns,
+						b->run);
+		}
+		if (stuck && any && (in->in_sync & node_bit(n)))
+			b->stuck[i] |= node_bit(n);
+		if (!any)
+			whole = b->peer[n].alive && !(b->peer[n].last.lost & instance_bit(i));
+		if (!whole || (in->in_sync & node_bit(n)))
+			continue;
+		if (!(b->joining[i] & node_bit(n))) {
+			b->joining[i] |= node_bit(n);
+			brain_note(b, out, NOTE_SYNC_DONE, (uint8_t)i, (uint8_t)n, 0, 0);
+		}
+		if (caught_up && !(b->caught_up[i] & node_bit(n))) {
+			b->caught_up[i] |= node_bit(n);
+			b->plan_due = true;
+		}
+	}
+	if (b->stuck[i])
+		b->plan_due = true;
+}
+
+static void brain_acknowledge(struct brain *b, unsigned n, struct brain_outputs *out)
+{
+	struct brain_slot *s = &b->slot[n];
+	uint32_t required = brain_required(b, s->stream.instance);
+	uint64_t acked = s->committed, consumed = s->committed;
+	struct brain_output *o;
+
+	for (unsigned m = 0; m < b->config.n_nodes; m++) {
+		struct mirror_tx *t = brain_session(s, m);
+
+		if (t) {
+			uint64_t has = t->acked ? t->applied : t->base;
+
+			if (has < consumed)
+				consumed = has;
+		}
+		if (required & node_bit(m)) {
+			uint64_t has = t && t->synced ? t->applied : s->acked;
+
+			if (has < acked)
+				acked = has;
+		}
+	}
+	if (acked < s->acked)
+		acked = s->acked;
+	if (acked == s->acked && consumed == s->consumed)
+		return;
+	o = brain_out(out, OUT_ACKED);
+	if (!o)
+		return;
+	o->slot = (uint16_t)n;
+	o->seq = s->acked = acked;
+	o->consumed = s->consumed = consumed;
+}
+
+static unsigned brain_pump(struct brain *b, unsigned n, unsigned budget, struct brain_outputs *out)
+{
+	struct brain_slot *s = &b->slot[n];
+	unsigned made = 0;
+
+	for (unsigned k = 0; k < BRAIN_SESSIONS; k++) {
+		struct mirror_tx *t = &s->tx[k];
+		uint64_t rto = 2 * b->config.interval_ns;
+		struct frame_mirror m;
+		struct frame *f;
+
+		if (!mirror_tx_is_open(t))
+			continue;
+		mirror_tx_on_time(t, rto > BRAIN_RTO_MIN_NS ? rto : BRAIN_RTO_MIN_NS, b->run);
+		while (made < budget && brain_room(out, 1) &&
+		       mirror_tx_next(t, s->committed, s->per_frame, b->turn, b->run, &m)) {
+			f = brain_frame(b, out, FRAME_MIRROR, t->node, (uint16_t)n);
+			if (!f)
+				break; /* as if lost */
+			m.stream = s->stream;
+			m.epoch = b->agree.view.epoch;
+			m.shape = s->shape;
+			m.payload_bytes = 0;
+			m.payload = NULL;
+			f->u.mirror = m;
+			made++;
+		}
+	}
+	return made;
+}
+
+static void brain_holder_tick(struct brain *b, struct brain_outputs *out)
+{
+	unsigned budget = BRAIN_MIRROR_BUDGET;
+	bool holds[HAVEN_INSTANCES_MAX];
+
+	for (unsigned i = 0; i < b->config.n_instances; i++)
+		holds[i] = brain_holds(b, i) && (b->role[i] == HAVEN_PRIMARY ||
+						 b->closing[i].reason != REASON_NONE);
+	for (unsigned k = 0; k < BRAIN_SLOTS_MAX; k++) {
+		unsigned n = (b->mirror_cursor + k) % BRAIN_SLOTS_MAX;
+		struct brain_slot *s = &b->slot[n];
+		unsigned made;
+
+		if (!s->open || !holds[s->stream.instance])
+			continue;
+		brain_keep_sessions(b, s, out);
+		brain_acknowledge(b, n, out);
+		made = brain_pump(b, n, budget, out);
+		budget -= made;
+		if (budget == 0) {
+			b->mirror_cursor = (uint16_t)((n + 1) % BRAIN_SLOTS_MAX);
+			out->more = true;
+			break;
+		}
+	}
+	for (unsigned i = 0; i < b->config.n_instances; i++)
+		if (holds[i])
+			brain_judge_secondaries(b, i, out);
+}
+
+void brain_mirror_tick(struct brain *b, struct brain_outputs *out)
+{
+	brain_secondary_tick(b, out);
+	brain_holder_tick(b, out);
+}
+
+bool brain_mirror_drained(const struct brain *b, unsigned i)
+{
+	for (unsigned n = 0; n < BRAIN_SLOTS_MAX; n++)
+		if (brain_slot_of(&b->slot[n], i) && b->slot[n].acked < b->slot[n].committed)
+			return false;
+	return true;
+}
+
+/* First to serve an instance that has no state (or none left): the copy starts empty. */
+static void brain_begin_afresh(struct brain *b, unsigned i, struct brain_outputs *out)
+{
+	for (unsigned n = 0; n < BRAIN_SLOTS_MAX; n++) {
+		struct brain_output *o;
+
+		if (!brain_slot_of(&b->slot[n], i))
+			continue;
+		o = brain_out(out, OUT_RESET);
+		if (!o)
+			return; /* stays incomplete, so it will not act; the next view mends it */
+		mirror_rx_init(&b->slot[n].rx);
+		o->slot = (uint16_t)n;
+		o->instance = (uint8_t)i;
+		o->seq = 0;
+	}
+	b->complete |= instance_bit(i);
+}
+
+/* The lane goes on where the replica stands. The caller is told at once: what the lane's line in
+ * the registry said before belongs to another holder. */
+static void brain_take_over(struct brain_slot *s, uint16_t n, struct brain_outputs *out)
+{
+	struct brain_output *o = brain_out(out, OUT_ACKED);
+
+	s->committed = s->acked = s->rx.applied;
+	s->consumed = o ? s->acked : UINT64_MAX;
+	if (!o)
+		return;
+	o->slot = n;
+	o->seq = o->consumed = s->acked;
+}
+
+static void brain_note_sync_changes(struct brain *b, unsigned i, const struct view *was,
+				    struct brain_outputs *out)
+{
+	uint32_t before = was->instance[i].in_sync;
+	uint32_t after = b->agree.view.instance[i].in_sync;
+
+	for (unsigned n = 0; n < b->config.n_nodes; n++) {
+		if ((after & ~before) & node_bit(n))
+			brain_note(b, out, NOTE_IN_SYNC, (uint8_t)i, (uint8_t)n, 0, 0);
+		if ((before & ~after) & node_bit(n))
+			brain_note(b, out, NOTE_OUT_OF_SYNC, (uint8_t)i, (uint8_t)n, 0, 0);
+	}
+}
+
+/* The view follows directly on the one this node had, and names none of the copies that were in
+ * sync. After a gap that means nothing: the set may have moved on copy by copy. */
+static bool brain_copies_gone(const struct brain *b, const struct view *was, unsigned i)
+{
+	const struct view *now = &b->agree.view;
+	uint32_t both = was->instance[i].in_sync & now->instance[i].in_sync;
+
+	if (now->formation ? !brain_is_voter(b) : now->epoch != was->epoch + 1)
+		return false;
+	for (unsigned n = 0; n < HAVEN_NODES_MAX; n++)
+		if ((both & node_bit(n)) && was->incarnation[n] == now->incarnation[n])
+			return false;
+	return true;
+}
+
+void brain_mirror_on_commit(struct brain *b, const struct view *was, struct brain_outputs *out)
+{
+	uint32_t self = node_bit(b->config.self);
+
+	for (unsigned i = 0; i < b->config.n_instances; i++) {
+		const struct view_instance *now = &b->agree.view.instance[i];
+		bool mine = brain_holds(b, i);
+		bool same = mine && was->instance[i].holder == b->config.self &&
+			    was->incarnation[b->config.self] == b->incarnation;
+		bool fresh = mine && !same &&
+			     !((was->instance[i].in_sync & self) && (b->complete & instance_bit(i)));
+
+		brain_note_sync_changes(b, i, was, out);
+		b->joining[i] &= ~now->in_sync;
+		b->caught_up[i] &= ~now->in_sync;
+		if (was->instance[i].in_sync && (fresh || brain_copies_gone(b, was, i)))
+			brain_note(b, out, NOTE_STATE_LOST, (uint8_t)i, now->holder, 0, 0);
+		if (same)
+			continue;
+		b->joining[i] = b->caught_up[i] = b->stuck[i] = 0;
+		if (fresh)
+			brain_begin_afresh(b, i, out);
+		for (unsigned n = 0; n < BRAIN_SLOTS_MAX; n++) {
+			struct brain_slot *s = &b->slot[n];
+
+			if (!brain_slot_of(s, i))
+				continue;
+			for (unsigned k = 0; k < BRAIN_SESSIONS; k++)
+				mirror_tx_close(&s->tx[k]);
+			s->reported = false;
+			if (mine)
+				brain_take_over(s, (uint16_t)n, out);
+		}
+	}
+}
+
+void brain_mirror_status(const struct brain *b, unsigned instance, uint32_t *percent,
+			 uint32_t *lag_records)
+{
+	uint64_t lag = 0;
+
+	*percent = 100;
+	for (unsigned n = 0; n < BRAIN_SLOTS_MAX; n++) {
+		const struct brain_slot *s = &b->slot[n];
+
+		if (!brain_slot_of(s, instance))
+			continue;
+		for (unsigned k = 0; k < BRAIN_SESSIONS; k++)
+			if (mirror_tx_is_open(&s->tx[k]) &&
+			    mirror_tx_percent(&s->tx[k]) < *percent)
+				*percent = mirror_tx_percent(&s->tx[k]);
+		if (s->committed - s->acked > lag)
+			lag = s->committed - s->acked;
+	}
+	*lag_records = (uint32_t)(lag > UINT32_MAX ? UINT32_MAX : lag);
+}

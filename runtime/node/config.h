@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * The cluster configuration: one YAML file, the same on every node.
+ *
+ * Reading goes in three steps: the file's structure (config.c on config_yaml.c), the rules between
+ * its values (config_check.c), and, on request, what this host allows (config_check_host()). Every
+ * step notes everything it finds, with file, line, column, reason and remedy, so that one run shows
+ * all that is wrong.
+ */
+#ifndef HAVEN_CONFIG_H
+#define HAVEN_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+#include "haven_types.h"
+
+#define CONFIG_PATH_MAX 256
+/** Longest run directory: its longest socket path, DPDK's included, must fit sockaddr_un. */
+#define CONFIG_RUN_DIR_MAX 72
+#define CONFIG_PORT_MAX 256
+#define CONFIG_GROUPS_MAX 64
+#define CONFIG_FILE_BYTES_MAX (1u << 20)
+#define CONFIG_FINDINGS_MAX 64
+#define CONFIG_CPU_ANY (-1)
+
+/** Place in the file, both from 1; line 0: the file as a whole. */
+struct config_mark {
+	uint32_t line, column;
+};
+
+struct config_finding {
+	bool warning;
+	struct config_mark mark;
+	char reason[320];
+	char remedy[320];
+};
+
+/** Redundancy models by their names in the file. */
+enum config_redundancy { CONFIG_2N = 0, CONFIG_N_PLUS_M, CONFIG_LOAD_SHARING };
+
+struct config_node {
+	char name[HAVEN_NAME_MAX];
+	char release[HAVEN_NAME_MAX];
+	char run_dir[CONFIG_PATH_MAX]; /**< absolute */
+	bool voter, voter_given;
+	bool witness;   /**< a voter without components */
+	bool hugepages; /**< DPDK memory from hugepages */
+	bool pci;       /**< probe PCI for NIC ports */
+	int32_t id;     /**< -1: by its place in the file */
+	int32_t cpu;    /**< CPU of the poll loop, or CONFIG_CPU_ANY */
+	uint32_t memory_mb;
+	uint32_t n_ports;
+	char port[HAVEN_LINKS_MAX][CONFIG_PORT_MAX];
+	struct config_mark mark, id_mark, run_dir_mark;
+};
+
+struct config_group {
+	char name[HAVEN_NAME_MAX];
+	enum config_redundancy redundancy;
+	uint8_t n_instances, n_nodes;
+	uint16_t instance_first; /**< cluster-wide number of its first instance */
+	uint8_t node[HAVEN_NODES_MAX];
+	uint8_t prefer; /**< HAVEN_NODE_NONE: none */
+	char node_name[HAVEN_NODES_MAX][HAVEN_NAME_MAX];
+	char prefer_name[HAVEN_NAME_MAX];
+	struct config_mark mark, nodes_mark, node_mark[HAVEN_NODES_MAX], prefer_mark;
+};
+
+struct config_timers {
+	uint64_t interval_ns, suspect_ns, lease_ns, guard_ns, stall_ns, mirror_timeout_ns;
+	uint64_t stuck_ns; /**< 0 in the file: 20 times suspect */
+	uint64_t rate_ppm;
+	struct config_mark mark, interval_mark, suspect_mark, lease_mark, guard_mark, stuck_mark,
+		mirror_mark;
+};
+
+struct config {
+	char path[CONFIG_PATH_MAX];
+	char cluster[HAVEN_NAME_MAX];
+	char key_file[CONFIG_PATH_MAX]; /**< absolute, or relative to the working directory */
+	bool poll_busy;
+	struct config_timers timers;
+	uint32_t n_nodes, n_groups, n_instances;
+	struct config_node node[HAVEN_NODES_MAX];
+	struct config_group group[CONFIG_GROUPS_MAX];
+	char instance[HAVEN_INSTANCES_MAX][HAVEN_NAME_MAX];
+	uint8_t instance_group[HAVEN_INSTANCES_MAX];
+	struct config_mark key_mark, nodes_mark, instance_mark[HAVEN_INSTANCES_MAX];
+	/** What was found; findings beyond the array are only counted. */
+	struct config_finding finding[CONFIG_FINDINGS_MAX];
+	uint32_t n_findings, errors, warnings;
+};
+
+/**
+ * Read and check a file. `*out` is set whenever memory allows, so that its findings can be shown;
+ * it is usable only after 0. Errors: ECONFIG, ENOMEM.
+ */
+int config_load(struct config **out, const char *path);
+void config_free(struct config *c);
+/** One line "file:line:column: error: reason (remedy: …)". `size` of 1024 is enough. */
+void config_finding_text(const struct config *c, uint32_t finding, char *out, size_t size);
+/** Index of a node, or -1. */
+int config_node_find(const struct config *c, const char *name);
+/** Index of a group, or -1. */
+int config_group_find(const struct config *c, const char *name);
+bool config_is_voter(const struct config_node *n);
+
+/** Note a finding at a place. `remedy` may be NULL. */
+__attribute__((format(printf, 5, 6))) void config_note(struct config *c, bool warning,
+						       struct config_mark mark, const char *remedy,
+						       const char *reason, ...);
+
+/** The name among `names` that `word` was probably meant to be, NULL if none is near. */
+const char *config_nearest(const char *word, const char *const *names, unsigned n);
+
+/* ---- config_check.c ------------------------------------------------------------------------- */
+
+/** Rules between values. Adds findings. */
+void config_check(struct config *c);
+/** Checks the key file: there, private, long enough. Adds findings. */
+void config_check_key(struct config *c);
+
+/** Stalls of this host as a busy loop sees them. */
+struct config_host {
+	uint64_t largest_ns; /**< longest gap seen */
+	uint64_t usual_ns;   /**< median over windows of each one's longest gap */
+};
+/** Watch the clock in `windows` (1…16) windows of `window_ns` on the calling thread's CPU. */
+void config_host_measure(struct config_host *h, unsigned windows, uint64_t window_ns);
+/**
+ * Lease against the measured stalls: an error when the usual stall does not fit in it four times,
+ * a warning when only the largest does not. Adds findings.
+ */
+void config_check_host(struct config *c, const struct config_host *h);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * What runs on this machine: attached clients, their components, workers and tables. Owned by the
+ * poll loop; the control thread makes and frees the objects but touches none in between.
+ *
+ * Client memory is hostile: words are loaded once into private variables, indices are checked, and
+ * the worst a lie can do is harm the component that tells it.
+ *
+ * The baton of a component's tables for one instance is with the node while the component is not
+ * primary and each of its living workers has confirmed a gate generation later than the last
+ * primary one. A dead worker confirms by the mark the kernel left in its word; nothing else counts
+ * as death.
+ *
+ *   registered -> ready -> leaving (in order)  -> removed
+ *                      \-> failed (dead, or gone without a word) -> removed after proof of death
+ */
+#ifndef HAVEN_LOCAL_H
+#define HAVEN_LOCAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "brain.h"
+#include "client_segment.h"
+#include "command.h"
+#include "mirror_io.h"
+#include "registry.h"
+#include "table.h"
+
+struct haven_node;
+
+#define LOCAL_CLIENTS_MAX 64
+#define LOCAL_COMPONENTS_MAX 64
+#define LOCAL_TABLES_MAX 16
+#define LOCAL_NOT_TOLD UINT64_MAX
+/** Words of workers that change often are looked at this often, not in every turn: each look takes
+ *  the line away from the worker. */
+#define LOCAL_LOOK_NS 100000u
+
+struct local_lane {
+	struct mirror_stage stage;
+	uint64_t committed; /**< as last told to the brain, LOCAL_NOT_TOLD: anew */
+	uint32_t scan_end;  /**< as last told */
+	uint64_t reset_seq;
+	bool reset_waits; /**< an OUT_RESET waits for the baton */
+};
+
+/** One checkpoint of one instance. */
+struct local_table {
+	struct table table;
+	uint8_t instance; /**< within the component */
+	uint8_t number;   /**< within the component */
+	bool open;        /**< the brain knows its slots */
+	uint32_t lane_first; /**< first lane line in the registry */
+	uint16_t slot_first; /**< first slot of the brain */
+	uint16_t lanes;
+	struct local_lane lane[HAVEN_WORKERS_MAX];
+};
+
+struct local_gate {
+	enum haven_role role;
+	uint64_t epoch;
+	bool told_up;    /**< the brain was told that the component is there */
+	bool closing;    /**< the brain waits for BRAIN_GATE_CLOSED */
+	uint32_t closed_generation; /**< first generation after the last primary one */
+	uint64_t last_valid_until_ns; /**< greatest ever published */
+};
+
+enum local_state { LOCAL_REGISTERED = 0, LOCAL_READY, LOCAL_LEAVING, LOCAL_FAILED };
+
+struct local_component {
+	struct registry_component object; /**< as published */
+	struct local_client *client;
+	struct local_component *next_retired;
+	enum local_state state;
+	bool stuck;
+	uint8_t workers;      /**< bit per worker slot of the client: watched */
+	uint8_t dead_workers; /**< subset: marked */
+	uint64_t leave_by_ns;
+	struct command *leaving; /**< the request to answer, NULL: nobody waits */
+	uint32_t n_tables;
+	struct local_table *table[LOCAL_TABLES_MAX];
+	struct local_gate gate[HAVEN_INSTANCES_MAX];
+};
+
+struct local_worker {
+	struct local_component *component; /**< NULL: not watched */
+	int rcu_slot;
+	uint64_t progress, moved_ns, overruns;
+};
+
+struct local_client {
+	struct client_segment *segment;
+	int pidfd; /**< control thread's */
+	int32_t pid;
+	uint64_t pid_start_ticks;
+	uint32_t components; /**< not yet removed */
+	bool ended, hung_up, released;
+	struct local_worker worker[HAVEN_WORKERS_MAX];
+	struct local_component *retired; /**< removed; freed with the client */
+	struct command hang_up, end, release;
+	uint32_t in_flight; /**< control thread's: of the three above */
+};
+
+/** A slot of the brain. */
+struct local_slot {
+	struct local_component *component; /**< NULL: free */
+	struct local_table *table;
+	uint8_t lane;
+};
+
+struct local {
+	uint32_t n_clients, n_components;
+	struct local_client *client[LOCAL_CLIENTS_MAX];
+	struct local_component *component[LOCAL_COMPONENTS_MAX];
+	struct local_component *by_instance[HAVEN_INSTANCES_MAX];
+	struct local_slot slot[BRAIN_SLOTS_MAX];
+	struct command *switchover; /**< waits for the brain's answers */
+	uint64_t switchover_pending, switchover_until_ns;
+	uint64_t look_ns; /**< next look at the often-changing words */
+	uint64_t overruns_gone; /**< gate overruns of workers that ended */
+	uint64_t gate_overruns;
+};
+
+/* ---- local.c: life of components ------------------------------------------------------------ */
+
+/** The component failed: shut its gates, tell the brain, keep its memory until proof of death. */
+void local_fail(struct haven_node *n, struct local_component *c, uint64_t now, const char *cause);
+/** Leave in order; `waiting` is answered when it is done (NULL: nobody). */
+void local_leave(struct haven_node *n, struct local_component *c, struct command *waiting, uint64_t now);
+/** Declare complete: the brain learns its lanes. Returns 0 or a negative error. */
+int local_ready(struct haven_node *n, struct local_component *c, uint64_t now, struct error_text *error);
+/** Take it out of the registry and of all tables here. */
+void local_remove(struct haven_node *n, struct local_component *c);
+/** Stop watching a worker slot: it ended in order, or its process has provably ended. */
+void local_unwatch(struct haven_node *n, struct local_client *client, unsigned worker);
+/** Give the client back to the control thread if nothing of it is used any more. */
+void local_release(struct haven_node *n, struct local_client *client);
+/** Component of a handle that belongs to the client, NULL: none. */
+struct local_component *local_find(struct haven_node *n, const struct local_client *client,
+				   uint64_t handle);
+
+/* ---- local_gate.c: gates and batons --------------------------------------------------------- */
+
+/** The brain's word on the role of an instance here. */
+void local_gate_role(struct haven_node *n, unsigned instance, enum haven_role role, uint64_t epoch,
+		     uint64_t valid_until_ns, uint64_t now);
+/** New end of the lease: gates of all local primaries follow. 0: shut. */
+void local_gate_lease(struct haven_node *n, uint64_t valid_until_ns);
+/** Shut the gate of an instance and answer BRAIN_GATE_CLOSED as soon as it is certain. */
+void local_gate_close(struct haven_node *n, unsigned instance, uint64_t now);
+/** Shut one gate to `role`, which is not primary. */
+void local_gate_shut(struct haven_node *n, struct local_component *c, unsigned i, enum haven_role role,
+		     uint64_t now);
+/** Answer closings that have become certain. */
+void local_gate_scan(struct haven_node *n, struct local_component *c, uint64_t now);
+/** True when the node may write the component's tables of its instance `i`. */
+bool local_gate_baton(struct haven_node *n, const struct local_component *c, unsigned i);
+
+/* ---- local_scan.c: what each turn looks at --------------------------------------------------- */
+
+/** Marks, confirmations, commits; now and then progress, ends, stuck workers. Returns how much was
+ *  found. */
+unsigned local_scan(struct haven_node *n, uint64_t now);
+
+/* ---- local_command.c: the loop's side of requests -------------------------------------------- */
+
+/** Carry out up to a bounded number of commands. Returns how many. */
+unsigned local_commands(struct haven_node *n, uint64_t now);
+/** The brain's answer to a switchover of `instance`. */
+void local_switchover_done(struct haven_node *n, unsigned instance, int code, const char *text);
+/** Answer a switchover that nobody answered in time. */
+void local_switchover_scan(struct haven_node *n, uint64_t now);
+/** Answer a command: 0 or a negative error with its sentence. */
+void local_answer(struct haven_node *n, struct command *c, int result, const char *text);
+
+/* ---- local_mirror.c: lanes and the brain's slots --------------------------------------------- */
+
+/** Reserve consecutive slots. Returns the first, or -HAVEN_EFULL. */
+int local_slots_reserve(struct haven_node *n, struct local_component *c, struct local_table *t);
+/** Tell the brain of a component's lanes, or that they are gone. */
+void local_slots_open(struct haven_node *n, struct local_component *c);
+void local_slots_close(struct haven_node *n, struct local_component *c);
+/** The slot's table and lane, NULL when it is not open. */
+const struct local_slot *local_slot(const struct haven_node *n, unsigned slot);
+/** OUT_ACKED, OUT_RESET, OUT_APPLY. */
+void local_acked(struct haven_node *n, unsigned slot, uint64_t seq, uint64_t consumed);
+void local_reset(struct haven_node *n, unsigned slot, uint64_t seq);
+void local_apply(struct haven_node *n, unsigned slot, const struct frame *frame);
+/** Resets that waited for the baton. */
+void local_resets_scan(struct haven_node *n, struct local_component *c);
+/** At a promotion: the brain is to hear of every lane anew. */
+void local_lanes_begin(struct local_component *c, unsigned i);
+/** Tell the brain what was committed in the lanes of instance `i`. Returns how many lanes moved, or
+ *  -HAVEN_ECORRUPT when one moved in a way that no writer's can. */
+int local_commits(struct haven_node *n, struct local_component *c, unsigned i);
+/** True when a lane of instance `i` is still to be emptied. */
+bool local_reset_waits(const struct local_component *c, unsigned i);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Gates of local components, and who holds the baton of their tables.
+ *
+ * The generation of a gate grows with every change of role or epoch, and a worker confirms the one
+ * it acts by. `closed_generation` is the first one after the last primary: a worker that has
+ * confirmed it, or a later one, writes nothing any more and emits nothing any more.
+ */
+#include "haven_assert.h"
+#include "node.h"
+
+static uint32_t gate_index(const struct local_component *c, unsigned i)
+{
+	return c->object.gate_first + i;
+}
+
+/* True when every living worker has confirmed this generation or a later one. */
+static bool gate_confirmed(const struct local_component *c, unsigned i, uint32_t generation)
+{
+	uint8_t living = c->workers & (uint8_t)~c->dead_workers;
+
+	for (unsigned w = 0; w < HAVEN_WORKERS_MAX; w++) {
+		uint32_t confirmed;
+
+		if (!(living & (1u << w)))
+			continue;
+		/* Pairs with the worker's release (P1): what it wrote as primary is seen. */
+		confirmed = load_acquire(&c->client->segment->worker[w].confirmed[i]);
+		if ((int32_t)(confirmed - generation) < 0)
+			return false;
+	}
+	return true;
+}
+
+static void gate_tell_role(struct haven_node *n, const struct local_component *c, unsigned i,
+			   enum haven_role before, uint64_t now)
+{
+	const struct local_gate *g = &c->gate[i];
+	struct event e = publish_event_init(EVENT_ROLE, EVENT_NOTICE);
+
+	e.node = n->self;
+	e.instance = (uint8_t)(c->object.instance_first + i);
+	e.a = before;
+	e.b = g->role;
+	e.c = g->last_valid_until_ns;
+	publish_event(n, &e, now);
+}
+
+void local_gate_shut(struct haven_node *n, struct local_component *c, unsigned i,
+		     enum haven_role role, uint64_t now)
+{
+	struct local_gate *g = &c->gate[i];
+	uint32_t index = gate_index(c, i);
+	enum haven_role before = g->role;
+
+	HAVEN_ASSERT(role != HAVEN_PRIMARY);
+	registry_gate_set(&n->registry, index, role, g->epoch, 0);
+	g->role = role;
+	if (before == HAVEN_PRIMARY)
+		g->closed_generation = n->registry.gates[index].generation;
+	if (before != role)
+		gate_tell_role(n, c, i, before, now);
+	n->publish.dirty = true;
+}
+
+void local_gate_role(struct haven_node *n, unsigned instance, enum haven_role role, uint64_t epoch,
+		     uint64_t valid_until_ns, uint64_t now)
+{
+	struct local_component *c = n->local.by_instance[instance];
+	struct local_gate *g;
+	enum haven_role before;
+	unsigned i;
+
+	if (!c || c->state == LOCAL_FAILED)
+		return;
+	i = instance - c->object.instance_first;
+	g = &c->gate[i];
+	if (role == HAVEN_PRIMARY && (c->state != LOCAL_READY || local_reset_waits(c, i)))
+		role = HAVEN_SECONDARY; /* the brain has been, or is being, told otherwise */
+	if (g->role == role && g->epoch == epoch) {
+		if (role == HAVEN_PRIMARY)
+			registry_gate_renew(&n->registry, gate_index(c, i), valid_until_ns);
+	} else if (role == HAVEN_PRIMARY) {
+		before = g->role;
+		g->epoch = epoch;
+		g->role = role;
+		registry_gate_set(&n->registry, gate_index(c, i), role, epoch, valid_until_ns);
+		if (before != role)
+			gate_tell_role(n, c, i, before, now);
+	} else {
+		g->epoch = epoch;
+		local_gate_shut(n, c, i, role, now);
+	}
+	if (role == HAVEN_PRIMARY) {
+		if (valid_until_ns > g->last_valid_until_ns)
+			g->last_valid_until_ns = valid_until_ns;
+		local_lanes_begin(c, i);
+	}
+}
+
+void local_gate_lease(struct haven_node *n, uint64_t valid_until_ns)
+{
+	for (unsigned k = 0; k < n->local.n_components; k++) {
+		struct local_component *c = n->local.component[k];
+
+		for (unsigned i = 0; i < c->object.instances; i++) {
+			struct local_gate *g = &c->gate[i];
+
+			if (g->role != HAVEN_PRIMARY)
+				continue;
+			registry_gate_renew(&n->registry, gate_index(c, i), valid_until_ns);
+			if (valid_until_ns > g->last_valid_until_ns)
+				g->last_valid_until_ns = valid_until_ns;
+		}
+	}
+}
+
+static void gate_closed(struct haven_node *n, unsigned instance)
+{
+	struct brain_event e = {.kind = BRAIN_GATE_CLOSED, .instance = (uint8_t)instance};
+
+	loop_post(n, &e);
+}
+
+void local_gate_close(struct haven_node *n, unsigned instance, uint64_t now)
+{
+	struct local_component *c = n->local.by_instance[instance];
+	unsigned i;
+
+	if (!c) {
+		gate_closed(n, instance);
+		return;
+	}
+	i = instance - c->object.instance_first;
+	if (c->gate[i].role == HAVEN_PRIMARY)
+		local_gate_shut(n, c, i, HAVEN_SECONDARY, now);
+	c->gate[i].closing = true;
+}
+
+/*
+ * Certain is: every living worker has said so; or no gate of this instance that was ever published
+ * reaches this far, so that whoever still looks at it finds it shut. Only the first brings the
+ * final committed sequences with it; after the second, what the workers still write is not theirs
+ * to write and is never looked at.
+ */
+void local_gate_scan(struct haven_node *n, struct local_component *c, uint64_t now)
+{
+	for (unsigned i = 0; i < c->object.instances; i++) {
+		struct local_gate *g = &c->gate[i];
+
+		if (!g->closing)
+			continue;
+		if (!gate_confirmed(c, i, g->closed_generation) && now <= g->last_valid_until_ns)
+			continue;
+		local_commits(n, c, i);
+		g->closing = false;
+		gate_closed(n, c->object.instance_first + i);
+	}
+}
+
+bool local_gate_baton(struct haven_node *n, const struct local_component *c, unsigned i)
+{
+	(void)n;
+	return c->gate[i].role != HAVEN_PRIMARY &&
+	       gate_confirmed(c, i, c->gate[i].closed_generation);
+}

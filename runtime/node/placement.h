@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/** Where to run: the CPU of the poll loop and the memory near it, by hwloc. */
+#ifndef HAVEN_PLACEMENT_H
+#define HAVEN_PLACEMENT_H
+
+#include "error.h"
+
+/**
+ * CPU for the poll loop. `wanted` >= 0: that one, if this process may use it. Otherwise the
+ * machine's allowed processing units are shared out by `index`, whole cores first, so that several
+ * nodes on one machine do not meet before they must.
+ * Errors: EINVAL (not allowed; the allowed ones are named), ESYS.
+ */
+int placement_cpu(int wanted, unsigned index, struct error_text *error);
+/** Let the calling thread take its future memory from the NUMA node of the CPU, where that is
+ *  possible; elsewhere nothing changes. */
+void placement_memory(int cpu);
+
+#endif

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Labels and sentences of events. A sentence names who, what and the number that decided.
+ */
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "events.h"
+#include "haven_assert.h"
+
+static const char *const kind_names[] = {
+	[EVENT_NODE_START] = "node-start",
+	[EVENT_NODE_STOP] = "node-stop",
+	[EVENT_PEER_UP] = "peer-up",
+	[EVENT_PEER_SUSPECT] = "peer-suspect",
+	[EVENT_LINK_DOWN] = "link-down",
+	[EVENT_LINK_UP] = "link-up",
+	[EVENT_VIEW] = "view",
+	[EVENT_VIEW_PROPOSED] = "view-proposed",
+	[EVENT_LEASE_GAINED] = "lease-gained",
+	[EVENT_LEASE_LOST] = "lease-lost",
+	[EVENT_ROLE] = "role",
+	[EVENT_ROLE_RELEASED] = "role-released",
+	[EVENT_COMPONENT_UP] = "component-up",
+	[EVENT_COMPONENT_READY] = "component-ready",
+	[EVENT_COMPONENT_GONE] = "component-gone",
+	[EVENT_COMPONENT_DEAD] = "component-dead",
+	[EVENT_COMPONENT_STUCK] = "component-stuck",
+	[EVENT_SYNC_START] = "sync-start",
+	[EVENT_SYNC_DONE] = "sync-done",
+	[EVENT_IN_SYNC] = "in-sync",
+	[EVENT_OUT_OF_SYNC] = "out-of-sync",
+	[EVENT_STATE_LOST] = "state-lost",
+	[EVENT_STALL] = "stall",
+	[EVENT_CLIENT_REFUSED] = "client-refused",
+	[EVENT_CLIENT_EVICTED] = "client-evicted",
+	[EVENT_SWITCHOVER] = "switchover",
+	[EVENT_SWITCHOVER_REFUSED] = "switchover-refused",
+	[EVENT_PORT_DOWN] = "port-down",
+	[EVENT_PORT_UP] = "port-up",
+	[EVENT_NO_SUCCESSOR] = "no-successor",
+	[EVENT_FIRST_PACKET] = "first-packet",
+};
+HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(kind_names) == EVENT_KIND_COUNT, "a label for every kind");
+
+static const char *const severity_names[] = {"info", "notice", "warning", "critical"};
+HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(severity_names) == EVENT_CRITICAL + 1, "a label for each");
+
+static const char *const reason_names[] = {
+	"no reason given",
+	"first view",
+	"a node came",
+	"a node fell silent",
+	"the holder's component died",
+	"the holder lost its majority",
+	"operator's request",
+	"a node was chosen for an instance",
+	"a secondary caught up",
+	"a secondary fell behind or left",
+	"no copy of the state is left",
+};
+HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(reason_names) == EVENT_REASON_COUNT, "a phrase for each");
+
+static const char *const role_names[] = {"off-line", "spare", "secondary", "primary"};
+HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(role_names) == HAVEN_ROLE_COUNT, "a label for every role");
+
+const char *event_kind_name(unsigned kind)
+{
+	return kind < EVENT_KIND_COUNT ? kind_names[kind] : "unknown";
+}
+
+const char *event_severity_name(unsigned severity)
+{
+	return severity <= EVENT_CRITICAL ? severity_names[severity] : "unknown";
+}
+
+const char *event_reason_name(uint64_t reason)
+{
+	return reason < EVENT_REASON_COUNT ? reason_names[reason] : "unknown reason";
+}
+
+static const char *role_name(uint64_t role)
+{
+	return role < HAVEN_ROLE_COUNT ? role_names[role] : "unknown role";
+}
+
+#define WORD_MAX 48
+struct word {
+	char text[WORD_MAX];
+};
+
+static struct word node_word(const struct event_names *names, uint64_t node)
+{
+	const char *name = NULL;
+	struct word w;
+
+	if (node < HAVEN_NODES_MAX && names && names->node)
+		name = names->node(names->context, (unsigned)node);
+	if (name && *name)
+		snprintf(w.text, sizeof(w.text), "%.31s", name);
+	else if (node < HAVEN_NODES_MAX)
+		snprintf(w.text, sizeof(w.text), "node %u", (unsigned)node);
+	else
+		snprintf(w.text, sizeof(w.text), "nobody");
+	return w;
+}
+
+static struct word instance_word(const struct event_names *names, unsigned instance)
+{
+	const char *name = NULL;
+	struct word w;
+
+	if (instance < HAVEN_INSTANCES_MAX && names && names->instance)
+		name = names->instance(names->context, instance);
+	if (name && *name)
+		snprintf(w.text, sizeof(w.text), "%.31s", name);
+	else if (instance < HAVEN_INSTANCES_MAX)
+		snprintf(w.text, sizeof(w.text), "instance %u", instance);
+	else
+		snprintf(w.text, sizeof(w.text), "all instances");
+	return w;
+}
+
+/** A duration with the unit a person would choose. */
+static struct word time_word(uint64_t ns)
+{
+	struct word w;
+
+	if (ns < 1000)
+		snprintf(w.text, sizeof(w.text), "%u ns", (unsigned)ns);
+	else if (ns < 1000000)
+		snprintf(w.text, sizeof(w.text), "%.4g us", (double)ns / 1e3);
+	else if (ns < 1000000000)
+		snprintf(w.text, sizeof(w.text), "%.4g ms", (double)ns / 1e6);
+	else
+		snprintf(w.text, sizeof(w.text), "%.2f s", (double)ns / 1e9);
+	return w;
+}
+
+/** A sentence in the making. */
+struct sentence {
+	char *out;
+	size_t size, used;
+};
+
+__attribute__((format(printf, 2, 3))) static void say(struct sentence *s, const char *format, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(s->out + s->used, s->size - s->used, format, args);
+	va_end(args);
+	if (n > 0)
+		s->used = (size_t)n < s->size - s->used ? s->used + (size_t)n : s->size - 1;
+}
+
+static void say_members(struct sentence *s, const struct event_names *names, uint64_t mask)
+{
+	const char *between = "";
+
+	for (unsigned i = 0; i < HAVEN_NODES_MAX; i++) {
+		if (!(mask >> i & 1))
+			continue;
+		say(s, "%s%s", between, node_word(names, i).text);
+		between = ", ";
+	}
+	if (!*between)
+		say(s, "none");
+}
+
+static void say_dead(struct sentence *s, const struct event *e)
+{
+	const char *colon = strstr(e->detail, ": ");
+	int name = colon ? (int)(colon - e->detail) : (int)strlen(e->detail);
+
+	say(s, "component %.*s (pid %llu) is dead", name, e->detail, (unsigned long long)e->a);
+	if (colon)
+		say(s, ": %s", colon + 2);
+	if (e->b && e->at_ns >= e->b)
+		say(s, "; seen %s before this entry", time_word(e->at_ns - e->b).text);
+}
+
+static void say_lease(struct sentence *s, const struct event *e)
+{
+	if (e->kind == EVENT_LEASE_GAINED) {
+		say(s, "lease gained in view %llu", (unsigned long long)e->epoch);
+		if (e->a > e->at_ns)
+			say(s, ", valid for %s", time_word(e->a - e->at_ns).text);
+		return;
+	}
+	say(s, "lease lost in view %llu", (unsigned long long)e->epoch);
+	if (e->a && e->a <= e->at_ns)
+		say(s, ", it ended %s ago", time_word(e->at_ns - e->a).text);
+	say(s, ": no majority of voters renews it");
+}
+
+/** Events of nodes, links, views and leases; false when the kind is none of these. */
+static bool say_cluster(struct sentence *s, const struct event *e, const struct event_names *names)
+{
+	struct word node = node_word(names, e->node);
+
+	switch (e->kind) {
+	case EVENT_NODE_START:
+		say(s, "node %s started", node.text);
+		break;
+	case EVENT_NODE_STOP:
+		say(s, "node %s stopped in order", node.text);
+		break;
+	case EVENT_PEER_UP:
+		say(s, "peer %s is heard", node.text);
+		break;
+	case EVENT_PEER_SUSPECT:
+		say(s, "peer %s silent for %s (limit %s): suspected", node.text,
+		    time_word(e->a).text, time_word(e->b).text);
+		break;
+	case EVENT_LINK_DOWN:
+		say(s, "link %llu to %s is silent while another link works",
+		    (unsigned long long)e->a, node.text);
+		break;
+	case EVENT_LINK_UP:
+		say(s, "link %llu to %s works", (unsigned long long)e->a, node.text);
+		break;
+	case EVENT_VIEW:
+		say(s, "view %llu: members ", (unsigned long long)e->epoch);
+		say_members(s, names, e->a);
+		say(s, " (author %s)", node.text);
+		break;
+	case EVENT_VIEW_PROPOSED:
+		say(s, "view %llu proposed: %s", (unsigned long long)e->epoch,
+		    event_reason_name(e->a));
+		break;
+	case EVENT_LEASE_GAINED:
+	case EVENT_LEASE_LOST:
+		say_lease(s, e);
+		break;
+	case EVENT_STALL:
+		say(s, "own poll loop stood still for %s", time_word(e->a).text);
+		break;
+	case EVENT_PORT_DOWN:
+	case EVENT_PORT_UP:
+		say(s, "port %s is %s", e->detail, e->kind == EVENT_PORT_UP ? "up" : "down");
+		return true;
+	default:
+		return false;
+	}
+	if (e->detail[0])
+		say(s, " (%s)", e->detail);
+	return true;
+}
+
+/** Events of components and clients; false when the kind is none of these. */
+static bool say_component(struct sentence *s, const struct event *e)
+{
+	switch (e->kind) {
+	case EVENT_COMPONENT_UP:
+		say(s, "component %s registered (pid %llu)", e->detail, (unsigned long long)e->a);
+		return true;
+	case EVENT_COMPONENT_READY:
+		say(s, "component %s is ready", e->detail);
+		return true;
+	case EVENT_COMPONENT_GONE:
+		say(s, "component %s left in order", e->detail);
+		return true;
+	case EVENT_COMPONENT_DEAD:
+		say_dead(s, e);
+		return true;
+	case EVENT_COMPONENT_STUCK:
+		say(s, "component %s is alive but has not polled for %s", e->detail,
+		    time_word(e->a).text);
+		return true;
+	case EVENT_CLIENT_REFUSED:
+		say(s, "an application was refused: %s", e->detail);
+		return true;
+	case EVENT_CLIENT_EVICTED:
+		say(s, "an application was evicted: %s", e->detail);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/** Events of instances; false when the kind is none of these. */
+static bool say_instance(struct sentence *s, const struct event *e, const struct event_names *names)
+{
+	struct word instance = instance_word(names, e->instance), node = node_word(names, e->node);
+
+	switch (e->kind) {
+	case EVENT_ROLE:
+		say(s, "%s: role here %s -> %s in view %llu", instance.text, role_name(e->a),
+		    role_name(e->b), (unsigned long long)e->epoch);
+		break;
+	case EVENT_ROLE_RELEASED:
+		say(s, "%s: given up at once: %s", instance.text, event_reason_name(e->a));
+		break;
+	case EVENT_SYNC_START:
+		say(s, "%s: full transfer to %s begins", instance.text, node.text);
+		break;
+	case EVENT_SYNC_DONE:
+		say(s, "%s: full transfer to %s done: %llu entries in %s", instance.text, node.text,
+		    (unsigned long long)e->a, time_word(e->b).text);
+		break;
+	case EVENT_IN_SYNC:
+		say(s, "%s: %s is in sync and may be promoted", instance.text, node.text);
+		break;
+	case EVENT_OUT_OF_SYNC:
+		say(s, "%s: %s left the in-sync set", instance.text, node.text);
+		break;
+	case EVENT_STATE_LOST:
+		say(s, "%s: every in-sync copy is gone; it starts empty", instance.text);
+		break;
+	case EVENT_SWITCHOVER:
+		say(s, "%s: switchover from %s to %s requested", instance.text,
+		    node_word(names, e->a).text, node_word(names, e->b).text);
+		break;
+	case EVENT_SWITCHOVER_REFUSED:
+		say(s, "%s: switchover refused", instance.text);
+		break;
+	case EVENT_NO_SUCCESSOR:
+		say(s, "%s: nobody may serve it", instance.text);
+		break;
+	case EVENT_FIRST_PACKET:
+		say(s, "%s: first packet %s after promotion", instance.text, time_word(e->a).text);
+		break;
+	default:
+		return false;
+	}
+	if (e->detail[0])
+		say(s, " (%s)", e->detail);
+	return true;
+}
+
+int event_sentence(const struct event *e, const struct event_names *names, char *out, size_t size)
+{
+	struct sentence s = {.out = out, .size = size};
+
+	out[0] = 0;
+	if (!say_cluster(&s, e, names) && !say_component(&s, e) && !say_instance(&s, e, names))
+		say(&s, "event of unknown kind %u: %s", e->kind, e->detail);
+	for (size_t i = 0; i < s.used; i++)
+		if ((unsigned char)out[i] < 0x20 || (unsigned char)out[i] == 0x7f)
+			out[i] = '?';
+	return (int)s.used;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * Where things stand in a checkpoint segment. Addresses follow from the private geometry alone;
+ * indices that were read from the segment are checked here before they become an address.
+ */
+#ifndef HAVEN_TABLE_PLACE_H
+#define HAVEN_TABLE_PLACE_H
+
+#include "hash.h"
+#include "table.h"
+
+#define TABLE_LANES_OFFSET 256u
+#define TABLE_ALIGN 128u
+HAVEN_STATIC_ASSERT(sizeof(struct table_header) <= TABLE_LANES_OFFSET, "the lanes follow it");
+
+/** One lane of one table, resolved. */
+struct table_place {
+	const struct table_geometry *g;
+	struct table_lane_header *header;
+	uint8_t *log;
+	uint32_t *heads;
+	uint8_t *entries;
+};
+
+static inline struct table_place table_place(const struct table *t, unsigned lane)
+{
+	const struct table_geometry *g = &t->geometry;
+	uint8_t *at = t->base + TABLE_LANES_OFFSET + (uint64_t)lane * g->lane_bytes;
+
+	return (struct table_place){.g = g,
+				    .header = (struct table_lane_header *)(void *)at,
+				    .log = at + g->log_offset,
+				    .heads = (uint32_t *)(void *)(at + g->heads_offset),
+				    .entries = at + g->entries_offset};
+}
+
+/** Log slot of record `seq`. */
+static inline struct table_record *table_place_record(const struct table_place *p, uint64_t seq)
+{
+	uint64_t slot = seq & (p->g->shape.lane_records - 1);
+
+	return (struct table_record *)(void *)(p->log + slot * p->g->record_bytes);
+}
+
+/** True when `index` names an entry: 1…lane_entries. */
+static inline bool table_place_valid(const struct table_place *p, uint32_t index)
+{
+	return index - 1 < p->g->lane_entries;
+}
+
+/** Entry of a valid index. */
+static inline struct table_entry *table_place_entry(const struct table_place *p, uint32_t index)
+{
+	uint64_t at = (uint64_t)(index - 1) * p->g->entry_bytes;
+
+	return (struct table_entry *)(void *)(p->entries + at);
+}
+
+static inline uint32_t *table_place_head(const struct table_place *p, const void *key,
+					 uint64_t hash_seed)
+{
+	uint64_t h = hash_bytes(key, p->g->shape.key_bytes, hash_seed);
+
+	return p->heads + (h & (p->g->lane_heads - 1));
+}
+
+#endif

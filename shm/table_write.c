@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The lane's one writer. It runs in the application (primary) and in the node (replica). In the
+ * node the segment is hostile: every index is loaded once, checked against the geometry and only
+ * then used; a contradiction is ECORRUPT. Every refusal is decided before the first store.
+ */
+#include <string.h>
+
+#include "table.h"
+#include "table_place.h"
+
+/** Where a key is, or where it would go. */
+struct spot {
+	uint32_t *head;
+	uint32_t *link;       /**< word that names the entry */
+	uint32_t index;       /**< the key's entry, or the free one it would get */
+	uint32_t next_free;   /**< of a free one taken from the free list */
+	bool found, recycled; /**< recycled: the free one comes from the free list */
+	struct table_entry *entry;
+};
+
+static int spot_find(const struct table *t, const struct table_place *p, const void *key,
+		     struct spot *s)
+{
+	uint32_t *link = table_place_head(p, key, t->hash_seed);
+
+	s->head = link;
+	s->found = false;
+	for (unsigned step = 0; step < TABLE_CHAIN_MAX; step++) {
+		uint32_t index = load_relaxed(link);
+
+		if (index == 0)
+			return 0;
+		if (!table_place_valid(p, index))
+			return -HAVEN_ECORRUPT;
+		s->entry = table_place_entry(p, index);
+		if (memcmp(s->entry->data, key, p->g->shape.key_bytes) == 0) {
+			s->found = true;
+			s->index = index;
+			s->link = link;
+			return 0;
+		}
+		link = &s->entry->next;
+	}
+	return -HAVEN_ECORRUPT;
+}
+
+/** Choose, but do not take yet, a free entry. */
+static int spot_choose_free(const struct table_place *p, struct spot *s)
+{
+	s->index = load_relaxed(&p->header->free_head);
+	s->recycled = s->index != 0;
+	if (!s->recycled) {
+		s->index = load_relaxed(&p->header->never_used);
+		if (s->index == p->g->lane_entries + 1)
+			return -HAVEN_EFULL;
+	}
+	if (!table_place_valid(p, s->index))
+		return -HAVEN_ECORRUPT;
+	s->entry = table_place_entry(p, s->index);
+	s->next_free = load_relaxed(&s->entry->next);
+	return 0;
+}
+
+/** Open an entry for change: readers that overlap with it start again (T1). */
+static uint32_t entry_begin(struct table_entry *e)
+{
+	uint32_t odd = load_relaxed(&e->version) | 1;
+
+	store_relaxed(&e->version, odd);
+	fence_release();
+	return odd;
+}
+
+static void entry_end(struct table_entry *e, uint32_t odd)
+{
+	store_release(&e->version, odd + 1); /* T1 */
+}
+
+static void copy_value(const struct table_place *p, struct table_entry *e, const void *value)
+{
+	if (p->g->shape.value_bytes)
+		memcpy(e->data + p->g->shape.key_bytes, value, p->g->shape.value_bytes);
+}
+
+static void spot_replace(const struct table_place *p, const struct spot *s, uint64_t seq,
+			 const void *value)
+{
+	uint32_t odd = entry_begin(s->entry);
+
+	store_relaxed(&s->entry->seq, seq);
+	copy_value(p, s->entry, value);
+	entry_end(s->entry, odd);
+}
+
+static void spot_insert(const struct table_place *p, const struct spot *s, uint64_t seq,
+			const void *key, const void *value)
+{
+	struct table_lane_header *h = p->header;
+	uint32_t odd = entry_begin(s->entry);
+
+	store_relaxed(&s->entry->seq, seq);
+	memcpy(s->entry->data, key, p->g->shape.key_bytes);
+	copy_value(p, s->entry, value);
+	store_relaxed(&s->entry->next, load_relaxed(s->head));
+	entry_end(s->entry, odd);
+	if (s->recycled)
+		store_relaxed(&h->free_head, s->next_free);
+	else
+		/* release: a scan up to here finds the entry written. */
+		store_release(&h->never_used, s->index + 1);
+	store_release(s->head, s->index); /* T2 */
+	store_relaxed(&h->live, load_relaxed(&h->live) + 1);
+}
+
+static void spot_remove(const struct table_place *p, const struct spot *s, uint64_t seq)
+{
+	struct table_lane_header *h = p->header;
+	uint32_t odd;
+
+	store_release(s->link, load_relaxed(&s->entry->next));
+	store_release(&h->unlinks, load_relaxed(&h->unlinks) + 1); /* T5 */
+	/* Without this fence a reader could see the entry in its next use, miss his key there, and
+	 * still find `unlinks` unchanged. */
+	fence_release();
+	odd = entry_begin(s->entry);
+	store_relaxed(&s->entry->seq, 0);
+	memcpy(s->entry->data, &seq, sizeof(seq)); /* entries are padded: there is room */
+	store_relaxed(&s->entry->next, load_relaxed(&h->free_head));
+	entry_end(s->entry, odd);
+	store_relaxed(&h->free_head, s->index);
+	store_relaxed(&h->live, load_relaxed(&h->live) - 1);
+}
+
+/** Is there room for record `next` in the log and in the commit? */
+static bool log_has_room(const struct table_place *p, uint64_t next, uint64_t consumed)
+{
+	uint64_t staged = next - 1 - load_relaxed(&p->header->committed_seq);
+
+	return staged < TABLE_COMMIT_RECORDS_MAX &&
+	       (int64_t)(next - consumed) <= (int64_t)p->g->shape.lane_records;
+}
+
+static void log_write(const struct table_place *p, uint64_t seq, enum table_op op, const void *key,
+		      const void *value)
+{
+	struct table_record *r = table_place_record(p, seq);
+	uint32_t value_bytes = p->g->shape.value_bytes;
+
+	r->seq = seq;
+	r->op = (uint16_t)op;
+	r->flags = 0;
+	r->pad = 0;
+	memcpy(r->data, key, p->g->shape.key_bytes);
+	if (value_bytes && value)
+		memcpy(r->data + p->g->shape.key_bytes, value, value_bytes);
+	else if (value_bytes)
+		memset(r->data + p->g->shape.key_bytes, 0, value_bytes);
+}
+
+int table_put(struct table *t, unsigned lane, const void *key, const void *value,
+	      uint64_t consumed_seq)
+{
+	struct table_place p;
+	struct spot s;
+	uint64_t seq;
+	int status;
+
+	if (lane >= t->geometry.shape.lanes)
+		return -HAVEN_EINVAL;
+	p = table_place(t, lane);
+	seq = load_relaxed(&p.header->next_seq);
+	if (!log_has_room(&p, seq, consumed_seq))
+		return -HAVEN_EFULL;
+	status = spot_find(t, &p, key, &s);
+	if (!status && !s.found)
+		status = spot_choose_free(&p, &s);
+	if (status)
+		return status;
+	log_write(&p, seq, TABLE_OP_PUT, key, value);
+	if (s.found)
+		spot_replace(&p, &s, seq, value);
+	else
+		spot_insert(&p, &s, seq, key, value);
+	/* release: see table_next(). */
+	store_release(&p.header->next_seq, seq + 1);
+	return 0;
+}
+
+int table_delete(struct table *t, unsigned lane, const void *key, uint64_t consumed_seq)
+{
+	struct table_place p;
+	struct spot s;
+	uint64_t seq;
+	int status;
+
+	if (lane >= t->geometry.shape.lanes)
+		return -HAVEN_EINVAL;
+	p = table_place(t, lane);
+	seq = load_relaxed(&p.header->next_seq);
+	status = spot_find(t, &p, key, &s);
+	if (status)
+		return status;
+	if (!s.found)
+		return -HAVEN_ENOENT;
+	if (!log_has_room(&p, seq, consumed_seq))
+		return -HAVEN_EFULL;
+	log_write(&p, seq, TABLE_OP_DELETE, key, NULL);
+	spot_remove(&p, &s, seq);
+	store_release(&p.header->next_seq, seq + 1);
+	return 0;
+}
+
+uint64_t table_commit(struct table *t, unsigned lane)
+{
+	struct table_place p;
+	uint64_t last;
+
+	if (lane >= t->geometry.shape.lanes)
+		return 0;
+	p = table_place(t, lane);
+	last = load_relaxed(&p.header->next_seq) - 1;
+	if (last != load_relaxed(&p.header->committed_seq)) {
+		table_place_record(&p, last)->flags = TABLE_RECORD_COMMIT;
+		store_release(&p.header->committed_seq, last); /* T3 */
+	}
+	return last;
+}
+
+int table_apply(struct table *t, unsigned lane, enum table_op op, uint64_t seq, const void *key,
+		const void *value)
+{
+	struct table_place p;
+	struct spot s;
+	int status;
+
+	if (lane >= t->geometry.shape.lanes || seq == 0 ||
+	    (op != TABLE_OP_PUT && op != TABLE_OP_DELETE))
+		return -HAVEN_EINVAL;
+	p = table_place(t, lane);
+	status = spot_find(t, &p, key, &s);
+	if (status || (s.found && load_relaxed(&s.entry->seq) >= seq))
+		return status;
+	if (op == TABLE_OP_DELETE) {
+		if (s.found)
+			spot_remove(&p, &s, seq);
+		return 0;
+	}
+	if (s.found) {
+		spot_replace(&p, &s, seq, value);
+		return 0;
+	}
+	status = spot_choose_free(&p, &s);
+	if (!status)
+		spot_insert(&p, &s, seq, key, value);
+	return status;
+}
+
+void table_applied(struct table *t, unsigned lane, uint64_t seq)
+{
+	struct table_place p;
+
+	if (lane >= t->geometry.shape.lanes)
+		return;
+	p = table_place(t, lane);
+	store_release(&p.header->next_seq, seq + 1);
+	store_release(&p.header->committed_seq, seq);
+}
+
+void table_lane_clear(struct table *t, unsigned lane, uint64_t committed_seq)
+{
+	struct table_lane_header *h;
+	struct table_place p;
+	uint32_t end;
+
+	if (lane >= t->geometry.shape.lanes)
+		return;
+	p = table_place(t, lane);
+	h = p.header;
+	end = table_scan_end(t, lane);
+	/* Every head in use leads to a live entry. So few entries are followed home one by one;
+	 * with many it is cheaper to wipe all heads. */
+	if (end < p.g->lane_heads / 8) {
+		for (uint32_t i = 1; i < end; i++) {
+			struct table_entry *e = table_place_entry(&p, i);
+
+			if (load_relaxed(&e->seq))
+				store_relaxed(table_place_head(&p, e->data, t->hash_seed), 0);
+		}
+	} else {
+		memset(p.heads, 0, (size_t)p.g->lane_heads * sizeof(uint32_t));
+	}
+	store_release(&h->unlinks, load_relaxed(&h->unlinks) + 1); /* T5 */
+	fence_release();
+	store_relaxed(&h->free_head, 0);
+	store_relaxed(&h->live, 0);
+	store_release(&h->never_used, 1);
+	table_applied(t, lane, committed_seq);
+}
+
+/** Lower the number that an entry (live or free) kept from a record that was dropped. */
+static void entry_settle(struct table_entry *e, uint64_t committed)
+{
+	bool live = load_relaxed(&e->seq) != 0;
+	uint64_t seq = load_relaxed(&e->seq);
+	uint32_t odd;
+
+	if (!live)
+		memcpy(&seq, e->data, sizeof(seq));
+	if (seq <= committed)
+		return;
+	odd = entry_begin(e);
+	if (live)
+		store_relaxed(&e->seq, committed);
+	else
+		memcpy(e->data, &committed, sizeof(committed));
+	entry_end(e, odd);
+}
+
+void table_lane_begin(struct table *t, unsigned lane)
+{
+	struct table_place p;
+	uint64_t committed;
+	uint32_t end;
+
+	if (lane >= t->geometry.shape.lanes)
+		return;
+	p = table_place(t, lane);
+	committed = load_relaxed(&p.header->committed_seq);
+	if (load_relaxed(&p.header->next_seq) == committed + 1)
+		return;
+	if (committed == 0) {
+		table_lane_clear(t, lane, 0); /* nothing in it was ever committed */
+		return;
+	}
+	/* An entry that kept a number above `committed` would be taken for one whose record is
+	 * still to come; no such record exists any more. */
+	end = table_scan_end(t, lane);
+	for (uint32_t i = 1; i < end; i++)
+		entry_settle(table_place_entry(&p, i), committed);
+	store_release(&p.header->next_seq, committed + 1);
+}

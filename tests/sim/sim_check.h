@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * The checker: knows everything at once, and compares what the cluster did with what it promised.
+ *
+ * It keeps, per instance and lane, the *lineage*: the content that was acknowledged to the outside
+ * world (`base`, up to `base_seq`) and the records committed after it, up to `last_seq`. A node
+ * that begins to act must hold exactly the lineage cut at some commit at or after `base_seq`; what
+ * lay behind the cut was never acknowledged and is gone. A record counts as acknowledged from the
+ * instant a brain says so.
+ */
+#ifndef HAVEN_SIM_CHECK_H
+#define HAVEN_SIM_CHECK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sim_options.h"
+#include "view.h"
+
+struct sim_world;
+struct sim_node;
+struct frame;
+
+/** Invariants, by their names in the list of the project; BOUNDS: a call broke its contract. */
+enum sim_invariant {
+	SIM_C1 = 0, /**< at most one may act per instance at any global instant */
+	SIM_C2,     /**< one primary per (instance, epoch), one view per epoch, for ever */
+	SIM_C3,     /**< epochs never go back */
+	SIM_C4,     /**< a store applies nothing of an epoch below its highest */
+	SIM_C5,     /**< what was acknowledged is there */
+	SIM_C6,     /**< a commit is visible whole or not at all */
+	SIM_C7,     /**< records come without gap, repetition or reordering */
+	SIM_C10,    /**< who is not primary does not emit */
+	SIM_C11,    /**< without faults the cluster becomes whole again, in time */
+	SIM_C12,    /**< and then stays as it is */
+	SIM_BOUNDS,
+	SIM_CHECK_COUNT
+};
+
+/** Unacknowledged records of a lane are fewer than its log has slots. */
+#define SIM_LOG 1024u
+#define SIM_EPOCHS 2048u
+
+struct sim_record {
+	uint64_t id;
+	uint8_t key;
+	bool put, commit;
+};
+
+struct sim_lineage {
+	uint64_t base_seq, last_seq;
+	uint64_t base[SIM_KEYS];        /**< id of the value per key, 0: no entry */
+	struct sim_record log[SIM_LOG]; /**< record seq stands in seq % SIM_LOG */
+};
+
+/** Global span in which a node's application may emit. */
+struct sim_window {
+	uint64_t from, until;
+};
+
+struct sim_check {
+	struct sim_lineage lineage[SIM_INSTANCES][SIM_LANES];
+	struct sim_window window[SIM_NODES][SIM_INSTANCES];
+	uint8_t owner[SIM_INSTANCES];       /**< node that acted last */
+	uint32_t owner_life[SIM_INSTANCES]; /**< life of its application */
+	/** A copy holds the lineage's records up to here, and its own beyond. */
+	uint64_t cut[SIM_NODES][SIM_INSTANCES][SIM_LANES];
+	uint64_t store_epoch[SIM_NODES][SIM_INSTANCES];
+	bool lost[SIM_INSTANCES];    /**< a view gave it up; the next primary starts a lineage */
+	bool unnamed[SIM_INSTANCES]; /**< and nobody has said so yet */
+	uint64_t lost_epoch[SIM_INSTANCES];
+	struct view view, before; /**< with the highest epoch anywhere, and the one before it */
+	struct {
+		uint64_t epoch, digest;
+	} view_of[SIM_EPOCHS];
+	struct {
+		uint64_t epoch, incarnation;
+		uint8_t node;
+	} primary_of[SIM_INSTANCES][SIM_EPOCHS];
+	uint64_t next_id;
+	/* the failure */
+	enum sim_invariant invariant;
+	char text[256];
+};
+
+const char *sim_invariant_name(unsigned invariant);
+void sim_check_reset(struct sim_world *w);
+/** An invariant is broken: keep the first sentence (with three numbers) and end the run. */
+void sim_fail(struct sim_world *w, enum sim_invariant invariant, unsigned node, unsigned instance,
+	      const char *text, uint64_t a, uint64_t b, uint64_t c);
+
+/** After every step of a brain. */
+void sim_check_view(struct sim_world *w, struct sim_node *n);
+/** The brain tells the world that the instance's state is lost. */
+void sim_check_lost_note(struct sim_world *w, struct sim_node *n, unsigned instance,
+			 uint64_t epoch);
+/** After every turn: brains exclude each other even if the gates would not. */
+void sim_check_brains(struct sim_world *w, struct sim_node *n);
+/** The brain publishes a role. */
+void sim_check_role(struct sim_world *w, struct sim_node *n, unsigned instance, unsigned role,
+		    uint64_t epoch, uint64_t valid_until_ns);
+/** A gate or its confirmation changed: the application may emit in a new or longer span. */
+void sim_check_acting(struct sim_world *w, struct sim_node *n, unsigned instance);
+/** The application can emit no more: it confirmed another role, or is dead. */
+void sim_check_ended(struct sim_world *w, struct sim_node *n, unsigned instance);
+/** The application is about to confirm that it is primary. */
+void sim_check_promoted(struct sim_world *w, struct sim_node *n, unsigned instance);
+/** It changed a key (not committed yet); returns the id to be stored. */
+uint64_t sim_check_put(struct sim_world *w);
+/** It committed `count` records that end at `seq`. */
+void sim_check_commit(struct sim_world *w, struct sim_node *n, unsigned instance, unsigned lane,
+		      uint64_t seq, const struct sim_record *records, unsigned count);
+/** The brain says that everything up to `seq` is held by the in-sync set. */
+void sim_check_acked(struct sim_world *w, struct sim_node *n, unsigned instance, unsigned lane,
+		     uint64_t seq);
+/** The brain has the node apply or reset by this mirror frame. */
+void sim_check_store(struct sim_world *w, struct sim_node *n, unsigned instance,
+		     const struct frame *f);
+/** True when the copy's content is the lineage up to one of its own commits, acknowledged records
+ *  included. Without it `*lane` and `*why` tell what is wrong. */
+bool sim_check_copy(const struct sim_world *w, const struct sim_node *n, unsigned instance,
+		    unsigned *lane, enum sim_invariant *why);
+/** True when every instance has one acting primary and all the in-sync secondaries it can have. */
+bool sim_check_whole(const struct sim_world *w);
+/** True when, besides, nothing is in flight and all copies are equal. */
+bool sim_check_settled(const struct sim_world *w);
+
+#endif

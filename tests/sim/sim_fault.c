@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "sim_fault.h"
+
+#include "sim_world.h"
+
+static unsigned fault_node(struct sim_world *w)
+{
+	return (unsigned)prng_below(&w->prng, w->options.nodes);
+}
+
+/* Half of the time the node that acts now: the one that matters most. */
+static unsigned fault_target(struct sim_world *w, unsigned instance)
+{
+	if (prng_below(&w->prng, 2))
+		for (unsigned n = 0; n < w->options.nodes; n++)
+			if (sim_app_may_act(w, &w->node[n], instance))
+				return n;
+	return fault_node(w);
+}
+
+static void fault_schedule(struct sim_world *w, enum sim_fault fault)
+{
+	uint64_t mean = w->options.lease_ns * w->options.rate[fault];
+
+	if (w->options.rate[fault])
+		sim_schedule(w, w->now + sim_between(w, mean / 10, mean * 2), SIM_EV_FAULT,
+			     SIM_NONE, SIM_NONE, fault);
+}
+
+void sim_fault_begin(struct sim_world *w)
+{
+	for (unsigned f = SIM_FAULT_CUT; f < SIM_FAULT_COUNT; f++)
+		fault_schedule(w, (enum sim_fault)f);
+}
+
+static void fault_cut(struct sim_world *w, unsigned from, uint64_t span)
+{
+	unsigned to = fault_node(w);
+	unsigned link = (unsigned)prng_below(&w->prng, w->options.links + 1u);
+
+	if (to == from)
+		to = (to + 1) % w->options.nodes;
+	sim_trace_add(&w->trace, w->now, SIM_TR_CUT, from, SIM_NONE, to, link, span);
+	for (unsigned l = 0; l < w->options.links; l++)
+		if (l == link || link == w->options.links)
+			sim_net_cut(w, from, to, l, w->now + span);
+}
+
+static void fault_partition(struct sim_world *w, unsigned node, uint64_t span)
+{
+	uint32_t side = prng_below(&w->prng, 2)
+				? 1u << node
+				: (uint32_t)prng_below(&w->prng, 1u << w->options.nodes);
+	uint64_t ways = prng_below(&w->prng, 4); /* 0: out of the side only, 1: into it only */
+
+	sim_trace_add(&w->trace, w->now, SIM_TR_PARTITION, SIM_NONE, SIM_NONE, side, ways < 2,
+		      span);
+	for (unsigned s = 0; s < w->options.nodes; s++) {
+		for (unsigned d = 0; d < w->options.nodes; d++) {
+			bool out = (side >> s & 1) && !(side >> d & 1);
+			bool in = !(side >> s & 1) && (side >> d & 1);
+
+			for (unsigned l = 0; l < w->options.links; l++)
+				if ((out && ways != 1) || (in && ways != 0))
+					sim_net_cut(w, s, d, l, w->now + span);
+		}
+	}
+}
+
+static void fault_clog(struct sim_world *w, unsigned from, uint64_t span)
+{
+	unsigned to = fault_node(w);
+
+	sim_trace_add(&w->trace, w->now, SIM_TR_CLOG, from, SIM_NONE, to, 0, span);
+	for (unsigned l = 0; l < w->options.links; l++)
+		w->net.path[from][to][l].clog_until = w->now + span;
+}
+
+static void fault_pause(struct sim_world *w, unsigned node, uint64_t span)
+{
+	struct sim_node *n = &w->node[node];
+	bool machine = prng_below(&w->prng, 2);
+
+	if (!n->up)
+		return;
+	sim_trace_add(&w->trace, w->now, SIM_TR_NODE_PAUSE, node, SIM_NONE, span, machine, 0);
+	n->paused_until = w->now + span;
+	for (unsigned i = 0; machine && i < w->options.instances; i++)
+		sim_app_stop(w, n, i, n->paused_until);
+}
+
+static void fault_unready(struct sim_world *w, unsigned node, unsigned instance, uint64_t span)
+{
+	struct sim_node *n = &w->node[node];
+
+	if (!n->up || !n->app[instance].alive)
+		return;
+	sim_trace_add(&w->trace, w->now, SIM_TR_APP_UNREADY, node, instance, span, 0, 0);
+	n->app[instance].ready = false;
+	sim_node_wake(w, n, 20000);
+	sim_schedule(w, w->now + span, SIM_EV_READY, node, instance, n->app[instance].life);
+}
+
+static void fault_kill(struct sim_world *w, unsigned node, unsigned instance, uint64_t span)
+{
+	if (!w->node[node].app[instance].alive)
+		return;
+	sim_app_kill(w, &w->node[node], instance, sim_duration(w, 1000, w->options.interval_ns));
+	sim_schedule(w, w->now + span, SIM_EV_APP_UP, node, instance, 0);
+}
+
+static void fault_switchover(struct sim_world *w, unsigned node, unsigned instance)
+{
+	struct sim_node *n = &w->node[node];
+
+	if (!n->up)
+		return;
+	n->switchover[instance] = true;
+	n->switchover_to = prng_below(&w->prng, 2) ? HAVEN_NODE_NONE : (uint8_t)fault_node(w);
+	sim_node_wake(w, n, 20000);
+}
+
+void sim_fault_strike(struct sim_world *w, enum sim_fault fault)
+{
+	uint64_t lease = w->options.lease_ns;
+	unsigned instance = (unsigned)prng_below(&w->prng, w->options.instances);
+	unsigned node = fault_target(w, instance);
+	uint64_t span = sim_duration(w, 1000, lease * 10);
+
+	if (!w->faults_on)
+		return;
+	w->stats.faults[fault]++;
+	fault_schedule(w, fault);
+	switch (fault) {
+	case SIM_FAULT_CUT:
+		fault_cut(w, node, span);
+		break;
+	case SIM_FAULT_PARTITION:
+		fault_partition(w, node, sim_duration(w, lease / 4, lease * 10));
+		break;
+	case SIM_FAULT_CLOG:
+		fault_clog(w, node, span);
+		break;
+	case SIM_FAULT_CRASH:
+		sim_node_crash(w, &w->node[node], prng_below(&w->prng, 2), span);
+		break;
+	case SIM_FAULT_PAUSE:
+		fault_pause(w, node, sim_duration(w, 1000, lease * 20));
+		break;
+	case SIM_FAULT_KILL:
+		fault_kill(w, node, instance, span);
+		break;
+	case SIM_FAULT_STOP:
+		sim_app_stop(w, &w->node[node], instance, w->now + span);
+		break;
+	case SIM_FAULT_UNREADY:
+		fault_unready(w, node, instance, span);
+		break;
+	case SIM_FAULT_SWITCHOVER:
+		fault_switchover(w, node, instance);
+		break;
+	case SIM_FAULT_LOSS:
+	case SIM_FAULT_DUPLICATE:
+	case SIM_FAULT_LATE:
+	case SIM_FAULT_CORRUPT:
+	case SIM_FAULT_REPLAY:
+	case SIM_FAULT_STALL:
+	case SIM_FAULT_COUNT:
+		break; /* these strike frames and turns, not at instants of their own */
+	}
+}
+
+void sim_fault_end(struct sim_world *w)
+{
+	w->faults_on = false;
+	sim_net_heal(w);
+	sim_trace_add(&w->trace, w->now, SIM_TR_HEALED, SIM_NONE, SIM_NONE, 0, 0, 0);
+	for (unsigned k = 0; k < w->options.nodes; k++) {
+		struct sim_node *n = &w->node[k];
+
+		n->paused_until = 0;
+		if (!n->up) {
+			sim_node_start(w, n); /* starts its applications too */
+			continue;
+		}
+		sim_node_wake(w, n, 1000);
+		for (unsigned i = 0; i < w->options.instances; i++) {
+			struct sim_app *app = &n->app[i];
+
+			if (w->options.witnesses & node_bit(k))
+				continue;
+			if (!app->alive)
+				sim_schedule(w, w->now, SIM_EV_APP_UP, k, i, 0);
+			app->stopped_until = 0;
+			app->ready = app->alive;
+			if (app->stopped)
+				sim_app_nudge(w, n, i);
+		}
+	}
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Lineages: what was committed, what was acknowledged, and whether a copy has it (C5, C6, C7). */
+#include <string.h>
+
+#include "hash.h"
+#include "sim_world.h"
+
+uint64_t sim_check_put(struct sim_world *w)
+{
+	return ++w->check.next_id;
+}
+
+/* Content that the lineage prescribes for a copy that stands at `seq`. */
+static void lineage_content(const struct sim_lineage *line, uint64_t seq,
+			    uint64_t content[SIM_KEYS])
+{
+	memcpy(content, line->base, sizeof(line->base));
+	for (uint64_t s = line->base_seq + 1; s <= seq; s++) {
+		const struct sim_record *r = &line->log[s % SIM_LOG];
+
+		content[r->key] = r->put ? r->id : 0;
+	}
+}
+
+static bool lane_equals(const struct table *t, unsigned lane, unsigned keys,
+			const uint64_t content[SIM_KEYS])
+{
+	uint32_t live = 0;
+
+	for (uint64_t key = 0; key < keys; key++) {
+		uint64_t value[2];
+		int error = table_get(t, lane, &key, value);
+
+		if (content[key] == 0 ? error != -HAVEN_ENOENT
+				      : error != 0 || value[0] != content[key] ||
+						value[1] != hash_mix64(content[key]))
+			return false;
+		live += content[key] != 0;
+	}
+	return table_live(t, lane) == live;
+}
+
+/* Position and content of one lane of a copy; SIM_CHECK_COUNT when all is well. */
+static enum sim_invariant lane_verdict(const struct sim_world *w, const struct table *t,
+				       const struct sim_lineage *line, unsigned lane)
+{
+	uint64_t at = table_committed(t, lane);
+	uint64_t content[SIM_KEYS];
+
+	if (at < line->base_seq)
+		return SIM_C5; /* acknowledged records are missing */
+	if (at > line->last_seq)
+		return SIM_C7; /* records that nobody of this lineage has committed */
+	if (at > line->base_seq && !line->log[at % SIM_LOG].commit)
+		return SIM_C6; /* it stands in the middle of a commit */
+	lineage_content(line, at, content);
+	return lane_equals(t, lane, w->options.keys, content) ? SIM_CHECK_COUNT : SIM_C7;
+}
+
+bool sim_check_copy(const struct sim_world *w, const struct sim_node *n, unsigned instance,
+		    unsigned *lane, enum sim_invariant *why)
+{
+	for (unsigned l = 0; l < w->options.lanes; l++) {
+		*lane = l;
+		*why = lane_verdict(w, &n->app[instance].table, &w->check.lineage[instance][l], l);
+		if (*why != SIM_CHECK_COUNT)
+			return false;
+	}
+	return true;
+}
+
+/* The state was lost: whatever the new primary holds is the state now. */
+static void lineage_adopt(const struct sim_world *w, struct sim_lineage *line,
+			  const struct table *t, unsigned lane)
+{
+	memset(line->base, 0, sizeof(line->base));
+	line->base_seq = line->last_seq = table_committed(t, lane);
+	for (uint64_t key = 0; key < w->options.keys; key++) {
+		uint64_t value[2];
+
+		if (table_get(t, lane, &key, value) == 0)
+			line->base[key] = value[0];
+	}
+}
+
+void sim_check_promoted(struct sim_world *w, struct sim_node *n, unsigned instance)
+{
+	struct sim_check *c = &w->check;
+	unsigned node = sim_node_index(w, n);
+	const struct table *t = &n->app[instance].table;
+	enum sim_invariant why;
+	unsigned lane;
+
+	w->stats.promotions +=
+		c->owner[instance] != node || c->owner_life[instance] != n->app[instance].life;
+	if (c->unnamed[instance])
+		sim_fail(w, SIM_C5, node, instance, "state was lost and nobody said so", 0, 0, 0);
+	for (unsigned l = 0; l < w->options.lanes && c->lost[instance]; l++)
+		lineage_adopt(w, &c->lineage[instance][l], t, l);
+	c->lost[instance] = false;
+	w->stats.checks[SIM_C5]++;
+	w->stats.checks[SIM_C6]++;
+	w->stats.checks[SIM_C7]++;
+	if (!sim_check_copy(w, n, instance, &lane, &why)) {
+		sim_fail(w, why, node, instance,
+			 why == SIM_C5   ? "acknowledged records are missing on the new primary "
+					   "(lane, its last, acknowledged)"
+			 : why == SIM_C6 ? "the new primary has part of a commit "
+					   "(lane, its last, acknowledged)"
+					 : "the new primary has what was never committed like that "
+					   "(lane, its last, acknowledged)",
+			 lane, table_committed(t, lane), c->lineage[instance][lane].base_seq);
+		return;
+	}
+	c->owner[instance] = (uint8_t)node;
+	c->owner_life[instance] = n->app[instance].life;
+	for (unsigned l = 0; l < w->options.lanes; l++) {
+		uint64_t at = table_committed(t, l);
+
+		c->lineage[instance][l].last_seq = at;
+		for (unsigned k = 0; k < w->options.nodes; k++)
+			if (c->cut[k][instance][l] > at)
+				c->cut[k][instance][l] = at;
+		c->cut[node][instance][l] = UINT64_MAX;
+	}
+}
+
+void sim_check_commit(struct sim_world *w, struct sim_node *n, unsigned instance, unsigned lane,
+		      uint64_t seq, const struct sim_record *records, unsigned count)
+{
+	struct sim_check *c = &w->check;
+	struct sim_lineage *line = &c->lineage[instance][lane];
+	unsigned node = sim_node_index(w, n);
+
+	if (c->owner[instance] != node || c->owner_life[instance] != n->app[instance].life)
+		return; /* too late: somebody else goes on, from before this commit */
+	w->stats.commits++;
+	w->stats.records += count;
+	w->stats.checks[SIM_C7]++;
+	if (line->last_seq + count != seq || seq - line->base_seq >= SIM_LOG) {
+		sim_fail(w, SIM_C7, node, instance, "a commit has a gap (last, records, seq)",
+			 line->last_seq, count, seq);
+		return;
+	}
+	for (unsigned k = 0; k < count; k++) {
+		struct sim_record *r = &line->log[++line->last_seq % SIM_LOG];
+
+		*r = records[k];
+		r->commit = k + 1 == count;
+	}
+}
+
+void sim_check_acked(struct sim_world *w, struct sim_node *n, unsigned instance, unsigned lane,
+		     uint64_t seq)
+{
+	struct sim_check *c = &w->check;
+	struct sim_lineage *line = &c->lineage[instance][lane];
+	const struct table *t = &n->app[instance].table;
+	unsigned node = sim_node_index(w, n);
+
+	if (!n->app[instance].alive || seq == n->app[instance].acked[lane])
+		return;
+	n->app[instance].acked[lane] = seq;
+	if (seq == 0)
+		return; /* a state that begins afresh has nothing to acknowledge */
+	w->stats.checks[SIM_C5]++;
+	if (c->lost[instance]) { /* the new lineage begins with what is there */
+		if (seq > table_committed(t, lane))
+			sim_fail(w, SIM_C5, node, instance,
+				 "acknowledges records that the copy does not have (lane, seq)",
+				 lane, seq, 0);
+		return;
+	}
+	/* A copy that is about to be promoted, or was once, speaks for what it shares with the
+	 * lineage; one whose records went another way speaks for nothing. */
+	if (seq > line->last_seq || (seq > c->cut[node][instance][lane] &&
+				     (seq > table_committed(t, lane) ||
+				      lane_verdict(w, t, line, lane) != SIM_CHECK_COUNT))) {
+		sim_fail(w, SIM_C5, node, instance,
+			 "acknowledges records that are not in the state any more "
+			 "(seq, common up to, last)",
+			 seq, c->cut[node][instance][lane], line->last_seq);
+		return;
+	}
+	while (line->base_seq < seq) {
+		const struct sim_record *r = &line->log[++line->base_seq % SIM_LOG];
+
+		line->base[r->key] = r->put ? r->id : 0;
+		w->stats.acked++;
+	}
+}
