@@ -16,14 +16,13 @@
 #define FOLLOW_POLL_MS 2
 /* New run directories are looked for this often, in polls. */
 #define FOLLOW_RESCAN_POLLS 50
-#define BATCH_MAX 4096u
 
 struct follower {
 	struct context *context;
 	struct session session;
 	struct ring ring[SESSION_NODES_MAX];
-	struct told *batch;
-	size_t n;
+	struct told *batch; /**< room for everything that the rings can hold */
+	size_t n, room;
 };
 
 static volatile sig_atomic_t ended;
@@ -85,12 +84,29 @@ static void show_event(const struct follower *f, const struct told *t)
 	json_decref(event);
 }
 
+static bool make_room(struct follower *f)
+{
+	size_t room = 1;
+	struct told *batch;
+
+	for (unsigned i = 0; i < f->session.n; i++)
+		room += ring_slots(f->session.node[i]);
+	if (room <= f->room)
+		return true;
+	batch = realloc(f->batch, room * sizeof(*batch));
+	if (!batch)
+		return false;
+	f->batch = batch;
+	f->room = room;
+	return true;
+}
+
 /* Fetch what is new in every ring, ordered by time. */
 static void fetch(struct follower *f)
 {
 	f->n = 0;
 	for (unsigned i = 0; i < f->session.n; i++) {
-		while (f->n < BATCH_MAX && ring_next(&f->ring[i], &f->batch[f->n].event) > 0)
+		while (f->n < f->room && ring_next(&f->ring[i], &f->batch[f->n].event) > 0)
 			f->batch[f->n++].node = f->ring[i].node;
 		if (f->ring[i].missed) {
 			char text[128];
@@ -134,6 +150,8 @@ static void follow_turn(struct follower *f, bool look)
 	if (look && session_rescan(&f->session))
 		for (unsigned i = known; i < f->session.n; i++)
 			ring_open(&f->ring[i], f->session.node[i]);
+	/* Without more room what does not fit is read in the next turn. */
+	make_room(f);
 }
 
 static void follow(struct follower *f)
@@ -157,18 +175,16 @@ static int events_run(struct context *c)
 	int code = EXIT_GOOD;
 
 	if (!option_number(c, "since", 0, &since) ||
-	    !option_number(c, "last", following && !option_given(c, "since") ? 10 : BATCH_MAX,
+	    !option_number(c, "last", following && !option_given(c, "since") ? 10 : UINT64_MAX,
 			   &last))
 		return EXIT_USAGE;
 	f = calloc(1, sizeof(*f));
-	if (f)
-		f->batch = calloc(BATCH_MAX, sizeof(*f->batch));
-	if (!f || !f->batch) {
-		free(f);
+	if (!f)
 		return output_fail(&c->out, EXIT_REFUSED, NULL, "memory ran out");
-	}
 	f->context = c;
 	code = session_open(&f->session, c);
+	if (!code && !make_room(f))
+		code = output_fail(&c->out, EXIT_REFUSED, NULL, "memory ran out");
 	if (!code) {
 		for (unsigned i = 0; i < f->session.n; i++) {
 			ring_open(&f->ring[i], f->session.node[i]);

@@ -74,13 +74,15 @@ static void show_story(const struct output *o, const json_t *story)
 	output_color(o, COLOR_BOLD);
 	printf("Last change");
 	output_color(o, COLOR_PLAIN);
-	if (*to)
-		snprintf(line, sizeof(line), ": %s %s, %s%s%s to %s, took %s (cause: %s)", clock,
-			 get_text(story, "instance"), *from ? "from " : "", from,
-			 *from ? "" : "first", to, took, get_text(story, "cause"));
+	if (*to && *from)
+		snprintf(line, sizeof(line), ": %s %s moved from %s to %s in %s; cause: %s", clock,
+			 get_text(story, "instance"), from, to, took, get_text(story, "cause"));
+	else if (*to)
+		snprintf(line, sizeof(line), ": %s %s came to %s in %s; cause: %s", clock,
+			 get_text(story, "instance"), to, took, get_text(story, "cause"));
 	else
-		snprintf(line, sizeof(line), ": %s %s lost by %s (cause: %s)", clock,
-			 get_text(story, "instance"), *from ? from : "everybody",
+		snprintf(line, sizeof(line), ": %s %s lost by %s, nobody took over; cause: %s",
+			 clock, get_text(story, "instance"), *from ? from : "its holder",
 			 get_text(story, "cause"));
 	output_fold(line, 11, 2);
 	for (size_t i = 0; i < json_array_size(steps); i++)

@@ -218,7 +218,7 @@ static unsigned add_below(struct session *s, const char *directory)
 
 		if (snprintf(path, sizeof(path), "%s/%s", directory, entry[i]->d_name) <
 			    (int)sizeof(path) &&
-		    stat_registry(path, &st))
+		    !stat(path, &st) && S_ISDIR(st.st_mode) && stat_registry(path, &st))
 			added += add(s, path);
 		free(entry[i]);
 	}
@@ -233,7 +233,7 @@ unsigned session_rescan(struct session *s)
 
 	for (unsigned i = 0; i < s->context->n_run_dirs; i++) {
 		const char *path = s->context->run_dirs[i];
-		struct stat st, inner;
+		struct stat st;
 
 		if (!stat(path, &st) && S_ISDIR(st.st_mode) && !stat_registry(path, &st))
 			added += add_below(s, path);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "model.h"
 #include "ring.h"
 
 /* A cause older than this before the change is somebody else's. */
@@ -97,8 +98,11 @@ static bool is_promotion(const struct event *e)
 	return e->kind == EVENT_ROLE && e->b == HAVEN_PRIMARY && e->a != HAVEN_PRIMARY;
 }
 
-/* The event that ends the story: somebody became primary, or nobody could. With no ring of the new
- * holder at hand, the loss told by the old one must do. */
+/*
+ * The event that ends the story: somebody became primary, nobody could, or the one who was primary
+ * lost it since. A loss told by another node only confirms what is known already. With no ring of
+ * the new holder at hand, the loss told by the old one must do.
+ */
 static const struct told *find_end(const struct tale *tale)
 {
 	const struct told *lost = NULL;
@@ -107,12 +111,32 @@ static const struct told *find_end(const struct tale *tale)
 		const struct told *t = &tale->told[i];
 		const struct event *e = &t->event;
 
-		if (is_promotion(e) || e->kind == EVENT_NO_SUCCESSOR)
+		if (e->kind == EVENT_NO_SUCCESSOR)
 			return t;
+		if (is_promotion(e))
+			return lost && lost->node == t->node && lost->event.instance == e->instance
+				       ? lost
+				       : t;
 		if (!lost && e->kind == EVENT_ROLE && e->a == HAVEN_PRIMARY)
 			lost = t;
 	}
 	return lost;
+}
+
+/* Who serves the instance after the story; NULL: nobody, as far as is known. */
+static const char *successor(const struct session *s, const struct told *end)
+{
+	const struct node *best = model_authority(s);
+	unsigned holder;
+
+	if (is_promotion(&end->event))
+		return teller(end);
+	if (end->event.instance >= HAVEN_INSTANCES_MAX)
+		return NULL;
+	holder = best->status.instance[end->event.instance].holder;
+	if (holder >= HAVEN_NODES_MAX || !strcmp(node_peer_name(best, holder), teller(end)))
+		return NULL;
+	return node_peer_name(best, holder);
 }
 
 /* Who served the instance before `end`: the teller of the promotion before it. */
@@ -265,12 +289,14 @@ json_t *story_make(const struct session *s)
 	first = cause ? cause : end;
 	o = json_object();
 	put_text(o, "instance", node_instance_name(end->node, end->event.instance));
-	if (before)
+	if (!is_promotion(&end->event) && end->event.kind == EVENT_ROLE)
+		put_text(o, "from", teller(end));
+	else if (before)
 		put_text(o, "from", teller(before));
 	else
 		put_null(o, "from");
-	if (is_promotion(&end->event))
-		put_text(o, "to", teller(end));
+	if (successor(s, end))
+		put_text(o, "to", successor(s, end));
 	else
 		put_null(o, "to");
 	put_iso(o, "at", first->event.wall_ns);

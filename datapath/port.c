@@ -2,7 +2,7 @@
 #include "port.h"
 
 #include <errno.h>
-#include <rte_bus_vdev.h>
+#include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_ether.h>
@@ -57,13 +57,13 @@ static int port_find_or_make(struct port *p, const char *spec, struct error_text
 	p->name[name_bytes] = '\0';
 	if (rte_eth_dev_get_port_by_name(p->name, &p->id) == 0)
 		return 0;
-	err = rte_vdev_init(p->name, arguments);
+	err = rte_eal_hotplug_add("vdev", p->name, arguments);
 	if (err != 0)
 		return error_set(error, HAVEN_ENOENT,
 				 "port '%s': DPDK has no port of this name and cannot make it: %s",
 				 spec, eal_sentence(err));
 	if (rte_eth_dev_get_port_by_name(p->name, &p->id) != 0) {
-		rte_vdev_uninit(p->name);
+		rte_eal_hotplug_remove("vdev", p->name);
 		return error_set(error, HAVEN_ENOENT, "port '%s' is not an Ethernet device", spec);
 	}
 	p->made_here = true;
@@ -110,7 +110,7 @@ int port_open(struct port *p, const char *spec, struct rte_mempool *pool,
 	err = port_start(p, pool, error);
 	if (err) {
 		if (p->made_here)
-			rte_vdev_uninit(p->name);
+			rte_eal_hotplug_remove("vdev", p->name);
 		return err;
 	}
 	port_link_ask(p);
@@ -124,7 +124,7 @@ void port_close(struct port *p)
 	rte_eth_dev_stop(p->id);
 	if (p->made_here) {
 		rte_eth_dev_close(p->id);
-		rte_vdev_uninit(p->name);
+		rte_eal_hotplug_remove("vdev", p->name);
 	}
 }
 

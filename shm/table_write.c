@@ -136,9 +136,9 @@ static void spot_remove(const struct table_place *p, const struct spot *s, uint6
 static bool log_has_room(const struct table_place *p, uint64_t next, uint64_t consumed)
 {
 	uint64_t staged = next - 1 - load_relaxed(&p->header->committed_seq);
+	uint64_t needed = next > consumed ? next - consumed : 0;
 
-	return staged < TABLE_COMMIT_RECORDS_MAX &&
-	       (int64_t)(next - consumed) <= (int64_t)p->g->shape.lane_records;
+	return staged < TABLE_COMMIT_RECORDS_MAX && needed <= p->g->shape.lane_records;
 }
 
 static void log_write(const struct table_place *p, uint64_t seq, enum table_op op, const void *key,

@@ -145,16 +145,17 @@ static bool agree_instance_acceptable(const struct agree *a, const struct agree_
 			return false;
 	if (new->holder != HAVEN_NODE_NONE && !(v->members & node_bit(new->holder)))
 		return false;
-	if (agree_holder_kept(a, v, i))
-		return !reset && (added == 0 || v->author == new->holder);
+	/* A holder may also begin afresh: then the rules for a new one apply to it. */
+	if (agree_holder_kept(a, v, i) && !reset)
+		return added == 0 || v->author == new->holder;
 	if (was->holder != HAVEN_NODE_NONE && !forced &&
 	    !agree_may_displace(a, c, f, was->holder, i))
 		return false;
 	if (was->in_sync == 0 || reset)
 		return new->holder == HAVEN_NODE_NONE ? new->in_sync == 0
 						      : new->in_sync == node_bit(new->holder);
-	if (new->holder == HAVEN_NODE_NONE)
-		return new->in_sync == was->in_sync;
+	if (new->holder == HAVEN_NODE_NONE) /* copies that are gone leave, one at least stays */
+		return added == 0 && new->in_sync != 0;
 	return added == 0 && new->in_sync == node_bit(new->holder);
 }
 
@@ -184,14 +185,17 @@ uint64_t agree_wait_ns(const struct agree *a, const struct agree_config *c,
 		uint8_t h = a->view.instance[i].holder;
 		uint64_t promise;
 
-		if (h == HAVEN_NODE_NONE)
-			continue;
-		/* A start that lies ahead stands for promises to earlier holders. */
+		/* A start that lies ahead stands for promises to earlier holders, also when nobody
+		 * holds the instance meanwhile. */
 		if (a->act_from_ns[i] > until)
 			until = a->act_from_ns[i];
+		if (h == HAVEN_NODE_NONE)
+			continue;
 		if (agree_holder_kept(a, &a->accepted_view, i) || agree_released(a, c, f, h, i))
 			continue;
-		promise = h == c->self ? f->lease->until_ns : f->lease->promise_ns[h];
+		/* What passed the own gate at its last instant needs the guard to leave. */
+		promise = h == c->self ? f->lease->until_ns + c->terms.guard_ns
+				       : f->lease->promise_ns[h];
 		if (promise > until)
 			until = promise;
 	}

@@ -84,20 +84,23 @@ static void plan_successor(const struct plan_input *in, unsigned i, struct plan_
 {
 	const struct plan_instance *p = &in->instance[i];
 	bool fresh = p->in_sync == 0 || plan_all_lost(in, i);
-	uint32_t among = 0;
+	uint32_t among = 0, gone = 0;
 	uint8_t to;
 
 	for (unsigned n = 0; n < in->n_nodes; n++)
 		if (fresh || ((p->in_sync & plan_bit(n)) && in->node[n].intact &&
 			      !plan_flag(in->node[n].lost, i)))
 			among |= plan_bit(n);
+	for (unsigned n = 0; n < in->n_nodes; n++)
+		if (plan_copy_gone(in, n, i))
+			gone |= plan_bit(n);
 	to = plan_choose(in, i, among);
 	out->instance[i].holder = to;
 	out->instance[i].assigned = 0;
 	if (to != HAVEN_NODE_NONE)
 		out->instance[i].in_sync = plan_bit(to);
 	else
-		out->instance[i].in_sync = fresh ? 0 : p->in_sync;
+		out->instance[i].in_sync = fresh ? 0 : p->in_sync & ~gone;
 	if (to == HAVEN_NODE_NONE && p->holder != HAVEN_NODE_NONE)
 		out->no_successor |= (uint64_t)1 << i;
 	if (fresh && p->in_sync)
@@ -108,7 +111,7 @@ static void plan_successor(const struct plan_input *in, unsigned i, struct plan_
 			out->moved |= (uint64_t)1 << i;
 			plan_because(out, plan_why_moved(in, i, fresh), i);
 		} else {
-			plan_because(out, PLAN_STATE_LOST, i);
+			plan_because(out, fresh ? PLAN_STATE_LOST : PLAN_OUT_OF_SYNC, i);
 		}
 	}
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Mirroring. On the holder: sessions to the assigned secondaries, acknowledgements, the in-sync set.
- * On a secondary: sessions from the holder, and whether the own copy is whole.
+ * Mirroring. On the holder: sessions to the assigned secondaries, acknowledgements, the in-sync
+ * set. On a secondary: sessions from the holder, and whether the own copy is whole.
  *
  * What may be acknowledged. A record is acknowledged when every node that could be promoted without
  * further decision has it. Those are the in-sync set of the committed view, of any view this node
- * has accepted or proposed and that may become committed without its knowing, and the nodes that are
- * joining: a node is asked for its acknowledgements first, and proposed for the in-sync set only
- * when it has everything that was acknowledged before. The acknowledged sequence never goes back.
+ * has accepted or proposed and that may become committed without its knowing, and the nodes that
+ * are joining: a node is asked for its acknowledgements first, and proposed for the in-sync set
+ * only when it has everything that was acknowledged before. The acknowledged sequence never goes
+ * back.
  */
 #include "brain_internal.h"
 
@@ -31,7 +32,7 @@ void brain_mirror_on_slot(struct brain *b, const struct brain_event *e)
 	s->shape = e->shape;
 	s->per_frame = FRAME_MIRROR_PAYLOAD_MAX / e->record_bytes;
 	s->lane_records = e->lane_records;
-	s->scan_end = 0;
+	s->scan_end = 1;
 }
 
 void brain_mirror_on_committed(struct brain *b, const struct brain_event *e)
@@ -143,8 +144,7 @@ static void brain_send_ack(struct brain *b, unsigned n, struct brain_outputs *ou
 	struct frame *f;
 
 	if (a->view.instance[s->stream.instance].holder != s->rx.src ||
-	    (a->accepted &&
-	     a->accepted_view.instance[s->stream.instance].holder != s->rx.src) ||
+	    (a->accepted && a->accepted_view.instance[s->stream.instance].holder != s->rx.src) ||
 	    b->peer[s->rx.src].incarnation != s->rx.incarnation) {
 		s->rx.ack_due = false;
 		return;
@@ -186,7 +186,8 @@ static void brain_secondary_tick(struct brain *b, struct brain_outputs *out)
 			b->complete |= bit;
 			b->beat_now = true;
 		}
-		/* The acknowledgement that makes the copy count leaves after the copy is declared. */
+		/* The acknowledgement that makes the copy count leaves after the copy is declared.
+		 */
 		if (s->rx.ack_due)
 			brain_send_ack(b, n, out);
 	}
@@ -249,21 +250,23 @@ static void brain_keep_sessions(struct brain *b, struct brain_slot *s, struct br
 
 	for (unsigned k = 0; k < BRAIN_SESSIONS; k++) {
 		struct mirror_tx *t = &s->tx[k];
-		bool lags;
+		bool lags, gone;
 
 		if (!mirror_tx_is_open(t))
 			continue;
+		/* Its owner died after all was sent: no frame is left whose silence would tell. */
+		gone = t->synced && (b->peer[t->node].last.lost & instance_bit(i)) &&
+		       b->run - t->progress_run > 4 * b->config.interval_ns;
 		lags = s->committed - t->applied > s->lane_records / 4 * 3 && t->acked > 0;
 		if (!(in->assigned & node_bit(t->node)) ||
 		    b->peer[t->node].incarnation != t->incarnation)
 			brain_close_session(b, s, t);
 		else if (!(required & node_bit(t->node)) &&
-			 (lags || mirror_tx_stuck(t, s->committed, b->config.mirror_timeout_ns,
-						  b->run)))
+			 (lags || gone ||
+			  mirror_tx_stuck(t, s->committed, b->config.mirror_timeout_ns, b->run)))
 			brain_close_session(b, s, t);
 	}
-	/* A transfer needs to know how far to scan: an unknown end would pass for an empty table. */
-	for (unsigned n = 0; s->scan_end && n < b->config.n_nodes; n++) {
+	for (unsigned n = 0; n < b->config.n_nodes; n++) {
 		struct mirror_tx *t;
 
 		if (!(in->assigned & node_bit(n)) || !b->peer[n].alive || brain_session(s, n) ||
@@ -285,6 +288,9 @@ static void brain_judge_secondaries(struct brain *b, unsigned i, struct brain_ou
 	const struct view_instance *in = &b->agree.view.instance[i];
 
 	b->stuck[i] = 0;
+	/* Without its own copy the holder cannot tell what the others must have. */
+	if (!(b->up & b->complete & instance_bit(i)))
+		return;
 	for (unsigned n = 0; n < b->config.n_nodes; n++) {
 		bool whole = true, caught_up = true, stuck = false, any = false;
 
@@ -307,7 +313,9 @@ static void brain_judge_secondaries(struct brain *b, unsigned i, struct brain_ou
 		if (stuck && any && (in->in_sync & node_bit(n)))
 			b->stuck[i] |= node_bit(n);
 		if (!any)
-			whole = b->peer[n].alive && !(b->peer[n].last.lost & instance_bit(i));
+			whole = b->peer[n].alive;
+		if (b->peer[n].last.lost & instance_bit(i))
+			whole = false;
 		if (!whole || (in->in_sync & node_bit(n)))
 			continue;
 		if (!(b->joining[i] & node_bit(n))) {
@@ -395,8 +403,8 @@ static void brain_holder_tick(struct brain *b, struct brain_outputs *out)
 	bool holds[HAVEN_INSTANCES_MAX];
 
 	for (unsigned i = 0; i < b->config.n_instances; i++)
-		holds[i] = brain_holds(b, i) && (b->role[i] == HAVEN_PRIMARY ||
-						 b->closing[i].reason != REASON_NONE);
+		holds[i] = brain_holds(b, i) &&
+			   (b->role[i] == HAVEN_PRIMARY || b->closing[i].reason != REASON_NONE);
 	for (unsigned k = 0; k < BRAIN_SLOTS_MAX; k++) {
 		unsigned n = (b->mirror_cursor + k) % BRAIN_SLOTS_MAX;
 		struct brain_slot *s = &b->slot[n];
@@ -480,37 +488,22 @@ static void brain_note_sync_changes(struct brain *b, unsigned i, const struct vi
 	}
 }
 
-/* The view follows directly on the one this node had, and names none of the copies that were in
- * sync. After a gap that means nothing: the set may have moved on copy by copy. */
-static bool brain_copies_gone(const struct brain *b, const struct view *was, unsigned i)
-{
-	const struct view *now = &b->agree.view;
-	uint32_t both = was->instance[i].in_sync & now->instance[i].in_sync;
-
-	if (now->formation ? !brain_is_voter(b) : now->epoch != was->epoch + 1)
-		return false;
-	for (unsigned n = 0; n < HAVEN_NODES_MAX; n++)
-		if ((both & node_bit(n)) && was->incarnation[n] == now->incarnation[n])
-			return false;
-	return true;
-}
-
 void brain_mirror_on_commit(struct brain *b, const struct view *was, struct brain_outputs *out)
 {
-	uint32_t self = node_bit(b->config.self);
-
 	for (unsigned i = 0; i < b->config.n_instances; i++) {
 		const struct view_instance *now = &b->agree.view.instance[i];
 		bool mine = brain_holds(b, i);
-		bool same = mine && was->instance[i].holder == b->config.self &&
+		bool lost = was->epoch != 0 && now->lineage != was->instance[i].lineage;
+		bool same = mine && !lost && was->instance[i].holder == b->config.self &&
 			    was->incarnation[b->config.self] == b->incarnation;
-		bool fresh = mine && !same &&
-			     !((was->instance[i].in_sync & self) && (b->complete & instance_bit(i)));
+		/* Only where the view says so: a copy that was lost after it was chosen is not made
+		 * whole by being emptied. */
+		bool fresh = mine && !same && (lost || was->instance[i].in_sync == 0);
 
 		brain_note_sync_changes(b, i, was, out);
 		b->joining[i] &= ~now->in_sync;
 		b->caught_up[i] &= ~now->in_sync;
-		if (was->instance[i].in_sync && (fresh || brain_copies_gone(b, was, i)))
+		if (lost)
 			brain_note(b, out, NOTE_STATE_LOST, (uint8_t)i, now->holder, 0, 0);
 		if (same)
 			continue;
@@ -543,8 +536,7 @@ void brain_mirror_status(const struct brain *b, unsigned instance, uint32_t *per
 		if (!brain_slot_of(s, instance))
 			continue;
 		for (unsigned k = 0; k < BRAIN_SESSIONS; k++)
-			if (mirror_tx_is_open(&s->tx[k]) &&
-			    mirror_tx_percent(&s->tx[k]) < *percent)
+			if (mirror_tx_is_open(&s->tx[k]) && mirror_tx_percent(&s->tx[k]) < *percent)
 				*percent = mirror_tx_percent(&s->tx[k]);
 		if (s->committed - s->acked > lag)
 			lag = s->committed - s->acked;

@@ -113,7 +113,9 @@ static void brain_refresh_instance(struct brain *b, unsigned i, struct brain_out
 	if (b->role[i] == HAVEN_PRIMARY && brain_holds(b, i) && b->now >= b->lease.until_ns &&
 	    !(b->released & instance_bit(i)))
 		brain_release(b, i, REASON_LEASE_LOST, false, out);
-	if (brain_holds(b, i) && !(b->up & instance_bit(i)) && !(b->released & instance_bit(i)))
+	/* A component that died and came back in one epoch is up again, but its copy is gone. */
+	if (brain_holds(b, i) && !(b->up & b->complete & instance_bit(i)) &&
+	    !(b->released & instance_bit(i)))
 		brain_close(b, i, REASON_COMPONENT_DEAD, out);
 	brain_progress_closing(b, i, out);
 	want = brain_role_wanted(b, i);

@@ -319,6 +319,18 @@ static void config_defaults(struct config *c, const char *path)
 					   .rate_ppm = 200};
 }
 
+static void config_folder(struct config *c)
+{
+	const char *slash = strrchr(c->path, '/');
+	char text[CONFIG_PATH_MAX], *full;
+
+	snprintf(text, sizeof(text), "%.*s", slash ? (int)(slash - c->path) + 1 : 1,
+		 slash ? c->path : ".");
+	full = realpath(text, NULL);
+	snprintf(c->folder, sizeof(c->folder), "%s", full ? full : text);
+	free(full);
+}
+
 static void note_syntax(struct config *c, const yaml_parser_t *p)
 {
 	struct config_mark mark = {(uint32_t)p->problem_mark.line + 1,
@@ -382,6 +394,7 @@ int config_load(struct config **out, const char *path)
 	if (!c)
 		return -HAVEN_ENOMEM;
 	config_defaults(c, path);
+	config_folder(c);
 	errno = 0;
 	config_read(c);
 	/* Rules between values would only repeat what a broken structure has said already. */

@@ -79,8 +79,9 @@ struct config_timers {
 
 struct config {
 	char path[CONFIG_PATH_MAX];
+	char folder[CONFIG_PATH_MAX]; /**< of the file, absolute: relative paths in it start here */
 	char cluster[HAVEN_NAME_MAX];
-	char key_file[CONFIG_PATH_MAX]; /**< absolute, or relative to the working directory */
+	char key_file[CONFIG_PATH_MAX]; /**< absolute */
 	bool poll_busy;
 	struct config_timers timers;
 	uint32_t n_nodes, n_groups, n_instances;
@@ -123,13 +124,14 @@ void config_check(struct config *c);
 /** Checks the key file: there, private, long enough. Adds findings. */
 void config_check_key(struct config *c);
 
-/** Stalls of this host as a busy loop sees them. */
+/** Stalls of this host as the poll loop would see them. */
 struct config_host {
 	uint64_t largest_ns; /**< longest gap seen */
 	uint64_t usual_ns;   /**< median over windows of each one's longest gap */
 };
-/** Watch the clock in `windows` (1…16) windows of `window_ns` on the calling thread's CPU. */
-void config_host_measure(struct config_host *h, unsigned windows, uint64_t window_ns);
+/** Watch the clock in `windows` (1…16) windows of `window_ns` on the calling thread's CPU, yielding
+ *  between two looks if `polite`, as the loop does. */
+void config_host_measure(struct config_host *h, unsigned windows, uint64_t window_ns, bool polite);
 /**
  * Lease against the measured stalls: an error when the usual stall does not fit in it four times,
  * a warning when only the largest does not. Adds findings.

@@ -2,6 +2,7 @@
 /*
  * Rules between the values of a configuration, and what the host adds to them.
  */
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -265,7 +266,7 @@ static int compare_u64(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-void config_host_measure(struct config_host *h, unsigned windows, uint64_t window_ns)
+void config_host_measure(struct config_host *h, unsigned windows, uint64_t window_ns, bool polite)
 {
 	uint64_t largest[16] = {0};
 
@@ -278,6 +279,8 @@ void config_host_measure(struct config_host *h, unsigned windows, uint64_t windo
 			if (now - last > largest[w])
 				largest[w] = now - last;
 			last = now;
+			if (polite)
+				sched_yield();
 		} while (now - start < window_ns);
 	}
 	qsort(largest, windows, sizeof(largest[0]), compare_u64);
@@ -297,7 +300,7 @@ void config_check_host(struct config *c, const struct config_host *h)
 	snprintf(remedy, sizeof(remedy), "lease: %.4gms or more, or give the node a quieter CPU%s",
 		 (double)(4 * stall) / 1e6, error ? "; --force starts all the same" : "");
 	config_note(c, !error, t->lease_mark, remedy,
-		    "this host stops a busy loop for up to %.0fus%s, and lease %.6gus is less than "
+		    "this host stops a poll loop for up to %.0fus%s, and lease %.6gus is less than "
 		    "four times that",
 		    US(stall), error ? " again and again" : "", US(t->lease_ns));
 }

@@ -243,14 +243,13 @@ bool config_text(struct config_reader *r, yaml_node_t *node, const char *what, c
 bool config_path(struct config_reader *r, yaml_node_t *node, const char *what, char *out,
 		 size_t size)
 {
-	const char *slash = strrchr(r->config->path, '/');
-	int folder = slash ? (int)(slash - r->config->path) + 1 : 0;
 	char text[CONFIG_PATH_MAX];
 	int n;
 
 	if (!config_text(r, node, what, text, sizeof(text)))
 		return false;
-	n = snprintf(out, size, "%.*s%s", text[0] == '/' ? 0 : folder, r->config->path, text);
+	n = text[0] == '/' ? snprintf(out, size, "%s", text)
+			   : snprintf(out, size, "%s/%s", r->config->folder, text);
 	if (n >= (int)size) {
 		config_note(r->config, false, config_mark_of(node), "use a shorter path",
 			    "%s is %d bytes long with its folder, at most %zu are possible", what,

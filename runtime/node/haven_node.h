@@ -35,6 +35,7 @@ enum haven_node_poll_mode {
 enum haven_node_report {
 	HAVEN_NODE_ERROR = 0, /**< why a call failed; may come several times */
 	HAVEN_NODE_WARNING,   /**< goes on all the same */
+	HAVEN_NODE_FINDING, /**< about the configuration: "file:line:column: error|warning: …" */
 };
 
 /** Zero-initialise, then set what is needed. Strings and `context` stay the caller's. */

@@ -48,9 +48,9 @@ struct local_lane {
 /** One checkpoint of one instance. */
 struct local_table {
 	struct table table;
-	uint8_t instance; /**< within the component */
-	uint8_t number;   /**< within the component */
-	bool open;        /**< the brain knows its slots */
+	uint8_t instance;    /**< within the component */
+	uint8_t number;      /**< within the component */
+	bool open;           /**< the brain knows its slots */
 	uint32_t lane_first; /**< first lane line in the registry */
 	uint16_t slot_first; /**< first slot of the brain */
 	uint16_t lanes;
@@ -60,9 +60,9 @@ struct local_table {
 struct local_gate {
 	enum haven_role role;
 	uint64_t epoch;
-	bool told_up;    /**< the brain was told that the component is there */
-	bool closing;    /**< the brain waits for BRAIN_GATE_CLOSED */
-	uint32_t closed_generation; /**< first generation after the last primary one */
+	bool told_up;                 /**< the brain was told that the component is there */
+	bool closing;                 /**< the brain waits for BRAIN_GATE_CLOSED */
+	uint32_t closed_generation;   /**< first generation after the last primary one */
 	uint64_t last_valid_until_ns; /**< greatest ever published */
 };
 
@@ -99,7 +99,8 @@ struct local_client {
 	struct local_worker worker[HAVEN_WORKERS_MAX];
 	struct local_component *retired; /**< removed; freed with the client */
 	struct command hang_up, end, release;
-	uint32_t in_flight; /**< control thread's: of the three above */
+	uint32_t in_flight; /**< control thread's: pushes of the first two not yet back */
+	bool let_go;        /**< control thread's: the third has come */
 };
 
 /** A slot of the brain. */
@@ -117,25 +118,32 @@ struct local {
 	struct local_slot slot[BRAIN_SLOTS_MAX];
 	struct command *switchover; /**< waits for the brain's answers */
 	uint64_t switchover_pending, switchover_until_ns;
-	uint64_t look_ns; /**< next look at the often-changing words */
+	uint64_t look_ns;       /**< next look at the often-changing words */
 	uint64_t overruns_gone; /**< gate overruns of workers that ended */
 	uint64_t gate_overruns;
 };
 
 /* ---- local.c: life of components ------------------------------------------------------------ */
 
+/** Tell the brain whether instance `i` may be given to the component, if that is news. */
+void local_tell_up(struct haven_node *n, struct local_component *c, unsigned i, bool up);
 /** The component failed: shut its gates, tell the brain, keep its memory until proof of death. */
 void local_fail(struct haven_node *n, struct local_component *c, uint64_t now, const char *cause);
 /** Leave in order; `waiting` is answered when it is done (NULL: nobody). */
-void local_leave(struct haven_node *n, struct local_component *c, struct command *waiting, uint64_t now);
+void local_leave(struct haven_node *n, struct local_component *c, struct command *waiting,
+		 uint64_t now);
 /** Declare complete: the brain learns its lanes. Returns 0 or a negative error. */
-int local_ready(struct haven_node *n, struct local_component *c, uint64_t now, struct error_text *error);
+int local_ready(struct haven_node *n, struct local_component *c, uint64_t now,
+		struct error_text *error);
 /** Take it out of the registry and of all tables here. */
 void local_remove(struct haven_node *n, struct local_component *c);
 /** Stop watching a worker slot: it ended in order, or its process has provably ended. */
 void local_unwatch(struct haven_node *n, struct local_client *client, unsigned worker);
 /** Give the client back to the control thread if nothing of it is used any more. */
 void local_release(struct haven_node *n, struct local_client *client);
+/** The node stops: shut every gate, answer who waits, leave everything to be freed by the control
+ *  side. */
+void local_stop(struct haven_node *n, uint64_t now);
 /** Component of a handle that belongs to the client, NULL: none. */
 struct local_component *local_find(struct haven_node *n, const struct local_client *client,
 				   uint64_t handle);
@@ -150,8 +158,8 @@ void local_gate_lease(struct haven_node *n, uint64_t valid_until_ns);
 /** Shut the gate of an instance and answer BRAIN_GATE_CLOSED as soon as it is certain. */
 void local_gate_close(struct haven_node *n, unsigned instance, uint64_t now);
 /** Shut one gate to `role`, which is not primary. */
-void local_gate_shut(struct haven_node *n, struct local_component *c, unsigned i, enum haven_role role,
-		     uint64_t now);
+void local_gate_shut(struct haven_node *n, struct local_component *c, unsigned i,
+		     enum haven_role role, uint64_t now);
 /** Answer closings that have become certain. */
 void local_gate_scan(struct haven_node *n, struct local_component *c, uint64_t now);
 /** True when the node may write the component's tables of its instance `i`. */

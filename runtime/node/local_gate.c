@@ -42,7 +42,6 @@ static void gate_tell_role(struct haven_node *n, const struct local_component *c
 	e.instance = (uint8_t)(c->object.instance_first + i);
 	e.a = before;
 	e.b = g->role;
-	e.c = g->last_valid_until_ns;
 	publish_event(n, &e, now);
 }
 

@@ -103,9 +103,9 @@ void local_acked(struct haven_node *n, unsigned slot, uint64_t seq, uint64_t con
 	committed = s->table->lane[s->lane].committed;
 	store_release(&line->consumed_seq, consumed);
 	store_release(&line->acked_seq, seq);
-	store_relaxed(&line->lag_records,
-		      committed != LOCAL_NOT_TOLD && committed > seq ? (uint32_t)(committed - seq)
-								     : 0);
+	store_relaxed(&line->lag_records, committed != LOCAL_NOT_TOLD && committed > seq
+						  ? (uint32_t)(committed - seq)
+						  : 0);
 }
 
 static void lane_reset(struct haven_node *n, unsigned slot, const struct local_slot *s,

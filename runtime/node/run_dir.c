@@ -19,7 +19,8 @@ static int run_dir_make(const char *run_dir, struct error_text *error)
 	struct stat st;
 
 	if (mkdir(run_dir, 0750) != 0 && errno != EEXIST)
-		return error_set(error, errno == EACCES || errno == EPERM ? HAVEN_EPERM : HAVEN_ESYS,
+		return error_set(error,
+				 errno == EACCES || errno == EPERM ? HAVEN_EPERM : HAVEN_ESYS,
 				 "cannot make the run directory %s: %s; remedy: make its parent, "
 				 "or choose a run_dir that this user may write",
 				 run_dir, strerror(errno));
@@ -31,9 +32,10 @@ static int run_dir_make(const char *run_dir, struct error_text *error)
 				 "as that user",
 				 run_dir, (unsigned)st.st_uid);
 	if (st.st_mode & S_IWOTH)
-		return error_set(error, HAVEN_EPERM,
-				 "run directory %s can be written by everybody; remedy: chmod 0750 %s",
-				 run_dir, run_dir);
+		return error_set(
+			error, HAVEN_EPERM,
+			"run directory %s can be written by everybody; remedy: chmod 0750 %s",
+			run_dir, run_dir);
 	return 0;
 }
 
@@ -59,10 +61,11 @@ int run_dir_take(const char *run_dir, struct error_text *error)
 		if (err != EWOULDBLOCK)
 			return error_set(error, HAVEN_ESYS, "cannot lock %s: %s", path,
 					 strerror(err));
-		return error_set(error, HAVEN_EEXIST,
-				 "another node (process %s) owns the run directory %s; remedy: stop "
-				 "it, or give this node its own run_dir",
-				 pid[0] ? pid : "unknown", run_dir);
+		return error_set(
+			error, HAVEN_EEXIST,
+			"another node (process %s) owns the run directory %s; remedy: stop "
+			"it, or give this node its own run_dir",
+			pid[0] ? pid : "unknown", run_dir);
 	}
 	snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
 	if (ftruncate(fd, 0) != 0 || write(fd, pid, strlen(pid)) != (ssize_t)strlen(pid)) {

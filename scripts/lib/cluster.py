@@ -73,6 +73,10 @@ class Cluster:
     def run_dir(self, node):
         return os.path.join(self.directory, "run", node)
 
+    def nat_stats(self, node):
+        """File in which the translator keeps its statistics."""
+        return os.path.join(self.directory, f"nat-{node}.json")
+
     def start_node(self, node):
         self.family.start("havend-" + node, self.wrap(
             node, [self.programs.havend, "--config", self.configuration, "--node", node]))
@@ -90,9 +94,10 @@ class Cluster:
         command = [self.programs.nat, "--run-dir", self.run_dir(node),
                    "--inside", inside, "--inside-ip", GATEWAY,
                    "--outside", outside, "--outside-ip", OUTSIDE,
-                   "--cpu", str(self.cpus["nat-" + node])]
-        self.family.start("nat-" + node,
-                          self.wrap(node, command + (["--busy"] if self.busy else [])))
+                   "--cpu", str(self.cpus["nat-" + node]),
+                   "--poll", "busy" if self.busy else "polite",
+                   "--stats", self.nat_stats(node)]
+        self.family.start("nat-" + node, self.wrap(node, command))
 
     # -- what havenctl says ---------------------------------------------------------------------
 

@@ -230,6 +230,18 @@ static void do_event(struct fixture *f, char **word)
 	event_ring_publish(f->registry.events, f->registry.events_slots, &e);
 }
 
+/* flood N: so many events at once */
+static void do_flood(struct fixture *f, char **word)
+{
+	struct event e = {.kind = EVENT_STALL, .node = 0xff, .instance = 0xff};
+
+	for (unsigned long n = strtoul(word[1], NULL, 10); n; n--) {
+		e.at_ns = clock_now_ns();
+		e.wall_ns = clock_wall_ns();
+		event_ring_publish(f->registry.events, f->registry.events_slots, &e);
+	}
+}
+
 /* set FIELD VALUE, of the status block */
 static void do_set(struct fixture *f, char **word)
 {
@@ -313,6 +325,8 @@ static void obey(struct fixture *f, const char *run_dir, char *line)
 		do_role(f, word);
 	else if (!strcmp(word[0], "event"))
 		do_event(f, word);
+	else if (!strcmp(word[0], "flood"))
+		do_flood(f, word);
 	else if (!strcmp(word[0], "set"))
 		do_set(f, word);
 	else if (!strcmp(word[0], "serve"))

@@ -44,7 +44,7 @@ void sim_app_start(struct sim_world *w, struct sim_node *n, unsigned instance)
 		app->acked[l] = app->consumed[l] = app->told_seq[l] = 0;
 		app->told[l] = false;
 	}
-	w->check.store_epoch[sim_node_index(w, n)][instance] = 0;
+	w->check.store[sim_node_index(w, n)][instance] = (struct sim_store){.epoch = 0};
 	sim_trace_add(&w->trace, w->now, SIM_TR_APP_START, sim_node_index(w, n), instance,
 		      app->life, 0, 0);
 	sim_node_wake(w, n, 20000);

@@ -128,7 +128,7 @@ void sim_carry_out(struct sim_world *w, struct sim_node *n, struct brain_output 
 		sim_trace_add(&w->trace, w->now, SIM_TR_NOTE, self, o->instance,
 			      o->note | (uint64_t)o->node << 8, o->epoch, o->a);
 		if (o->note == NOTE_STATE_LOST)
-			sim_check_lost_note(w, n, o->instance, o->epoch);
+			sim_check_lost_note(w, o->instance);
 		break;
 	case OUT_COMMAND_DONE:
 		sim_trace_add(&w->trace, w->now, SIM_TR_COMMAND, self, o->instance,

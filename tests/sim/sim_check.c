@@ -46,32 +46,48 @@ void sim_fail(struct sim_world *w, enum sim_invariant invariant, unsigned node, 
 /* ---- C2, C3: views -----------------------------------------------------------------------------
  */
 
-/* Copies that two views name as in sync and that are the same life in both. */
-static uint32_t check_survivors(const struct view *was, const struct view *now, unsigned i)
+/* Copies that the last two views name as in sync and that are the same life in both. */
+static uint32_t check_survivors(const struct sim_check *c, unsigned i)
 {
-	uint32_t both = was->instance[i].in_sync & now->instance[i].in_sync;
+	uint32_t both = c->before.instance[i].in_sync & c->view.instance[i].in_sync;
 
 	for (unsigned k = 0; k < SIM_NODES; k++)
-		if (was->incarnation[k] != now->incarnation[k])
+		if (c->before.incarnation[k] != c->view.incarnation[k])
 			both &= ~node_bit(k);
 	return both;
 }
 
-/* The state was given up in the newest view: of the copies that were in sync before, none may be
- * whole any more. */
+/* Has anything been acknowledged that could be lost? */
+static bool check_any_acked(const struct sim_world *w, unsigned i)
+{
+	for (unsigned l = 0; l < w->options.lanes && !w->check.lost[i]; l++)
+		if (w->check.lineage[i][l].base_seq != 0)
+			return true;
+	return false;
+}
+
+/* The newest view may go on without any copy that was in sync only if it says so (a new lineage),
+ * and it may say so only if none of them is whole any more. A formation goes on from what is still
+ * remembered, after a majority has forgotten: what was decided since may be unknown to everybody,
+ * so there the loss may go unsaid; but it must be one. */
 static void check_loss(struct sim_world *w, unsigned node, unsigned i)
 {
 	struct sim_check *c = &w->check;
 	uint32_t old = c->before.instance[i].in_sync;
+	bool said = c->view.instance[i].lineage == (uint16_t)(c->before.instance[i].lineage + 1);
 	enum sim_invariant why;
 	unsigned lane;
 
-	if (c->lost_epoch[i] == c->view.epoch)
+	if (old == 0 || !check_any_acked(w, i) || (!said && check_survivors(c, i)))
 		return;
-	c->lost_epoch[i] = c->view.epoch;
 	sim_trace_add(&w->trace, w->now, SIM_TR_LOST, node, i, c->view.epoch, old,
 		      c->view.instance[i].in_sync);
 	w->stats.checks[SIM_C5]++;
+	if (!said && !c->view.formation)
+		sim_fail(w, SIM_C5, node, i,
+			 "no copy that was in sync goes on, and the view does not say so "
+			 "(epoch, in sync before, now)",
+			 c->view.epoch, old, c->view.instance[i].in_sync);
 	for (unsigned k = 0; k < w->options.nodes; k++) {
 		const struct sim_node *n = &w->node[k];
 
@@ -84,27 +100,14 @@ static void check_loss(struct sim_world *w, unsigned node, unsigned i)
 				 "(epoch, in sync before, now)",
 				 c->view.epoch, old, c->view.instance[i].in_sync);
 	}
-	c->lost[i] = c->unnamed[i] = true;
+	c->lost[i] = true;
+	c->unnamed[i] = said;
 }
 
-/* Has anything been acknowledged that could be lost? */
-static bool check_any_acked(const struct sim_world *w, unsigned i)
+void sim_check_lost_note(struct sim_world *w, unsigned instance)
 {
-	for (unsigned l = 0; l < w->options.lanes; l++)
-		if (w->check.lineage[i][l].base_seq != 0)
-			return true;
-	return false;
-}
-
-void sim_check_lost_note(struct sim_world *w, struct sim_node *n, unsigned instance, uint64_t epoch)
-{
-	struct sim_check *c = &w->check;
-
 	w->stats.states_lost++;
-	if (epoch == c->view.epoch && check_any_acked(w, instance))
-		check_loss(w, sim_node_index(w, n), instance);
-	if (epoch == c->lost_epoch[instance])
-		c->unnamed[instance] = false;
+	w->check.unnamed[instance] = false;
 }
 
 void sim_check_view(struct sim_world *w, struct sim_node *n)
@@ -122,8 +125,10 @@ void sim_check_view(struct sim_world *w, struct sim_node *n)
 		sim_fail(w, SIM_C3, node, SIM_NONE, "the node's epoch goes back (from, to)",
 			 n->epoch, v->epoch, 0);
 	n->epoch = v->epoch;
-	sim_trace_add(&w->trace, w->now, SIM_TR_VIEW, node, 0, v->epoch, v->instance[0].holder,
-		      v->instance[0].in_sync);
+	for (unsigned i = 0; i < w->options.instances; i++)
+		sim_trace_add(&w->trace, w->now, SIM_TR_VIEW, node, i,
+			      v->instance[i].lineage << 8 | v->instance[i].holder, v->epoch,
+			      (uint64_t)v->instance[i].assigned << 32 | v->instance[i].in_sync);
 	digest = view_digest(v);
 	sim_hash(w, v->epoch, digest);
 	w->stats.checks[SIM_C2]++;
@@ -141,9 +146,7 @@ void sim_check_view(struct sim_world *w, struct sim_node *n)
 	c->before = c->view;
 	c->view = *v;
 	for (unsigned i = 0; i < w->options.instances; i++)
-		if (c->before.instance[i].in_sync && !check_survivors(&c->before, &c->view, i) &&
-		    check_any_acked(w, i))
-			check_loss(w, node, i);
+		check_loss(w, node, i);
 }
 
 /* ---- C1, C2, C10: who may act ------------------------------------------------------------------
@@ -243,14 +246,20 @@ void sim_check_store(struct sim_world *w, struct sim_node *n, unsigned instance,
 		     const struct frame *f)
 {
 	unsigned node = sim_node_index(w, n);
-	uint64_t *highest = &w->check.store_epoch[node][instance];
+	struct sim_store *store = &w->check.store[node][instance];
+	uint64_t epoch = f->u.mirror.epoch;
+	uint64_t *lane = &store->lane_epoch[f->u.mirror.stream.lane % SIM_LANES];
 
 	w->stats.checks[SIM_C4]++;
-	if (f->u.mirror.epoch < *highest)
+	if (epoch < *lane || (epoch < store->epoch && f->src != store->src))
 		sim_fail(w, SIM_C4, node, instance,
-			 "applies a frame of an old epoch (its, highest applied)",
-			 f->u.mirror.epoch, *highest, 0);
-	*highest = f->u.mirror.epoch;
+			 "applies a frame of an old epoch (its, highest applied, from)", epoch,
+			 store->epoch, f->src);
+	*lane = epoch;
+	if (epoch >= store->epoch) {
+		store->epoch = epoch;
+		store->src = f->src;
+	}
 }
 
 /* ---- C11 ---------------------------------------------------------------------------------------
@@ -322,8 +331,10 @@ bool sim_check_settled(const struct sim_world *w)
 {
 	if (!sim_check_whole(w))
 		return false;
+	if (w->check.view.members != (1u << w->options.nodes) - 1)
+		return false;
 	for (unsigned k = 0; k < w->options.nodes; k++)
-		if (w->node[k].epoch != w->check.view.epoch)
+		if (w->node[k].epoch != w->check.view.epoch || w->node[k].in_turn)
 			return false;
 	for (unsigned i = 0; i < w->options.instances; i++)
 		if (!check_equal(w, i))

@@ -58,6 +58,13 @@ struct sim_window {
 	uint64_t from, until;
 };
 
+/** A replica: the highest epochs that were applied to it. Lanes are streams of their own: with one
+ *  and the same sender the newer epoch may show on one lane before the other. */
+struct sim_store {
+	uint64_t epoch, lane_epoch[SIM_LANES];
+	uint8_t src;
+};
+
 struct sim_check {
 	struct sim_lineage lineage[SIM_INSTANCES][SIM_LANES];
 	struct sim_window window[SIM_NODES][SIM_INSTANCES];
@@ -65,11 +72,10 @@ struct sim_check {
 	uint32_t owner_life[SIM_INSTANCES]; /**< life of its application */
 	/** A copy holds the lineage's records up to here, and its own beyond. */
 	uint64_t cut[SIM_NODES][SIM_INSTANCES][SIM_LANES];
-	uint64_t store_epoch[SIM_NODES][SIM_INSTANCES];
+	struct sim_store store[SIM_NODES][SIM_INSTANCES];
 	bool lost[SIM_INSTANCES];    /**< a view gave it up; the next primary starts a lineage */
 	bool unnamed[SIM_INSTANCES]; /**< and nobody has said so yet */
-	uint64_t lost_epoch[SIM_INSTANCES];
-	struct view view, before; /**< with the highest epoch anywhere, and the one before it */
+	struct view view, before;    /**< with the highest epoch anywhere, and the one before it */
 	struct {
 		uint64_t epoch, digest;
 	} view_of[SIM_EPOCHS];
@@ -92,8 +98,7 @@ void sim_fail(struct sim_world *w, enum sim_invariant invariant, unsigned node, 
 /** After every step of a brain. */
 void sim_check_view(struct sim_world *w, struct sim_node *n);
 /** The brain tells the world that the instance's state is lost. */
-void sim_check_lost_note(struct sim_world *w, struct sim_node *n, unsigned instance,
-			 uint64_t epoch);
+void sim_check_lost_note(struct sim_world *w, unsigned instance);
 /** After every turn: brains exclude each other even if the gates would not. */
 void sim_check_brains(struct sim_world *w, struct sim_node *n);
 /** The brain publishes a role. */

@@ -183,6 +183,8 @@ void sim_fault_end(struct sim_world *w)
 			sim_node_start(w, n); /* starts its applications too */
 			continue;
 		}
+		if (n->in_turn) /* a stall ends too */
+			sim_schedule(w, w->now + 1000, SIM_EV_TICK, k, SIM_NONE, ++n->turn);
 		sim_node_wake(w, n, 1000);
 		for (unsigned i = 0; i < w->options.instances; i++) {
 			struct sim_app *app = &n->app[i];

@@ -21,7 +21,7 @@
 #include "sim_args.h"
 #include "sim_world.h"
 
-#define TRACE_FRAMES 60u
+#define TRACE_FREQUENT 60u
 /* A seed takes milliseconds; one that takes this long will not end. */
 #define HANG_S 120u
 
@@ -49,7 +49,7 @@ static void report_failure(const struct sim_world *w, const struct sim_args *a)
 	sim_options_print(&w->options, stdout);
 	if (!w->trace.live) {
 		printf("last events:\n");
-		sim_trace_print(&w->trace, a->lines, TRACE_FRAMES, stdout);
+		sim_trace_print(&w->trace, a->lines, TRACE_FREQUENT, stdout);
 		printf("FAILED seed %" PRIu64 ": %s\n", w->options.seed, w->check.text);
 	}
 	printf("replay: haven-sim --seed %" PRIu64 " --mode %s", w->options.seed,

@@ -187,8 +187,10 @@ static void node_watch_life(struct sim_world *w, struct sim_node *n, unsigned i)
 			node_feed_slot(w, n, BRAIN_SLOT_OPEN, i, l);
 	}
 	if (app->alive && app->ready != app->known_ready) {
-		app->known_ready = app->ready;
+		/* Until this step is over the brain may take a dying component for healthy. */
+		app->known_ready = true;
 		node_feed_instance(w, n, BRAIN_COMPONENT, i, app->ready);
+		app->known_ready = app->ready;
 	}
 }
 

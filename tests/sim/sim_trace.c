@@ -27,7 +27,7 @@ static const struct {
 	[SIM_TR_SEND] = {"send", "to", "type", "counter"},
 	[SIM_TR_TAKE] = {"take", "from", "type", "counter"},
 	[SIM_TR_DROP] = {"drop", "from", "type", "why"},
-	[SIM_TR_VIEW] = {"view", "epoch", "holder", "in_sync"},
+	[SIM_TR_VIEW] = {"view", NULL, NULL, NULL},
 	[SIM_TR_ROLE] = {"role", "role", "epoch", "until_local"},
 	[SIM_TR_LEASE] = {"lease", "until_local", "now_local", NULL},
 	[SIM_TR_ACKED] = {"acked", "lane", "seq", "consumed"},
@@ -64,6 +64,11 @@ static void trace_write(const struct sim_trace_line *l, FILE *to)
 	if (l->kind == SIM_TR_NOTE) {
 		fprintf(to, " %s epoch=%" PRIu64 " node=%u a=%" PRIu64, note_names[l->a & 0xff],
 			l->b, (unsigned)(l->a >> 8), l->c);
+	} else if (l->kind == SIM_TR_VIEW) {
+		fprintf(to,
+			" epoch=%" PRIu64 " holder=%u assigned=0x%x in_sync=0x%x lineage=%" PRIu64,
+			l->b, (unsigned)(l->a & 0xff), (unsigned)(l->c >> 32), (unsigned)l->c,
+			l->a >> 8);
 	} else if (l->kind == SIM_TR_SEND || l->kind == SIM_TR_TAKE || l->kind == SIM_TR_DROP) {
 		fprintf(to, " %s n%" PRIu64 " %s=%" PRIu64, types[l->b < 5 ? l->b : 0], l->a,
 			kinds[l->kind].c, l->c);
@@ -88,28 +93,29 @@ void sim_trace_add(struct sim_trace *t, uint64_t at, enum sim_trace_kind kind, u
 		trace_write(l, t->live);
 }
 
-static bool trace_is_frame(const struct sim_trace_line *l)
+static bool trace_is_frequent(const struct sim_trace_line *l)
 {
-	return l->kind == SIM_TR_SEND || l->kind == SIM_TR_TAKE || l->kind == SIM_TR_DROP;
+	return l->kind == SIM_TR_SEND || l->kind == SIM_TR_TAKE || l->kind == SIM_TR_DROP ||
+	       l->kind == SIM_TR_LEASE;
 }
 
-void sim_trace_print(const struct sim_trace *t, unsigned lines, unsigned frames, FILE *to)
+void sim_trace_print(const struct sim_trace *t, unsigned lines, unsigned frequent, FILE *to)
 {
 	uint64_t kept = t->count < SIM_TRACE_LINES ? t->count : SIM_TRACE_LINES;
 	uint64_t from = t->count, shown = 0;
 
-	/* Frames are many: they never push out what else happened. */
+	/* The frequent ones never push out what else happened. */
 	while (kept && shown < lines) {
 		const struct sim_trace_line *l = &t->ring[(from - 1) % SIM_TRACE_LINES];
 
-		shown += !trace_is_frame(l);
+		shown += !trace_is_frequent(l);
 		from--;
 		kept--;
 	}
 	for (uint64_t i = from; i < t->count; i++) {
 		const struct sim_trace_line *l = &t->ring[i % SIM_TRACE_LINES];
 
-		if (!trace_is_frame(l) || t->count - i <= frames)
+		if (!trace_is_frequent(l) || t->count - i <= frequent)
 			trace_write(l, to);
 	}
 }

@@ -58,7 +58,8 @@ struct sim_trace {
 
 void sim_trace_add(struct sim_trace *t, uint64_t at, enum sim_trace_kind kind, unsigned node,
 		   unsigned instance, uint64_t a, uint64_t b, uint64_t c);
-/** Print the newest `lines` lines that are no frames, and the frames among the last `frames`. */
-void sim_trace_print(const struct sim_trace *t, unsigned lines, unsigned frames, FILE *to);
+/** Print the newest `lines` lines, not counting frames and leases; of those only what is among the
+ *  last `frequent` lines. */
+void sim_trace_print(const struct sim_trace *t, unsigned lines, unsigned frequent, FILE *to);
 
 #endif

@@ -36,9 +36,6 @@
 #define NAT_HOLD_PACKETS 4096u
 #define NAT_WAIT_PACKETS 512u
 #define NAT_LANE_RECORDS 16384u
-/* Gratuitous frames are sent at these instants after a promotion: one may be lost. */
-static const uint64_t announce_after_ns[] = {0, 20000000, 200000000, 1000000000};
-
 bool nat_init(struct nat *n, const struct nat_config *config, const struct nat_io *io)
 {
 	memset(n, 0, sizeof(*n));
@@ -81,18 +78,6 @@ void nat_attach(struct nat *n, struct haven_worker *worker)
 	n->haven.worker = worker;
 }
 
-static void nat_demote(struct nat *n)
-{
-	nat_drop_queued(n);
-	flow_table_reset(&n->flows);
-	for (unsigned i = 0; i < ARP_NEIGHBOURS; i++)
-		n->arp.neighbour[i].mirrored = false;
-	n->primary = n->open = false;
-	n->warm = false;
-	n->flows_changed = n->neighbours_changed = false;
-	n->n_burst_flows = 0;
-}
-
 void nat_detach(struct nat *n)
 {
 	nat_demote(n);
@@ -105,29 +90,6 @@ void nat_drop(struct nat *n, struct nat_packet packet, enum nat_count reason)
 {
 	n->counts.n[reason]++;
 	n->io.drop(n->io.context, packet.handle);
-}
-
-void nat_discard(struct nat *n)
-{
-	for (unsigned side = 0; side < NAT_SIDES; side++) {
-		struct nat_out *out = &n->out[side];
-
-		for (unsigned i = 0; i < out->n; i++)
-			nat_drop(n, out->packet[i], COUNT_GATE_SHUT);
-		out->n = out->n_data = 0;
-	}
-	n->garp_out = false;
-}
-
-void nat_drop_queued(struct nat *n)
-{
-	struct hold *queue[] = {&n->hold, &n->wait};
-
-	for (unsigned i = 0; i < 2; i++)
-		for (; hold_count(queue[i]); hold_pop(queue[i]))
-			nat_drop(n, hold_first(queue[i])->packet, COUNT_HOLD_DROPPED);
-	n->burst_hold = n->hold.tail;
-	nat_discard(n);
 }
 
 /* A rewritten packet leaves, or waits until its flow's newest record is acknowledged and the
@@ -322,120 +284,4 @@ void nat_receive(struct nat *n, enum nat_side side, struct nat_packet packet)
 	}
 	packet.side = side == NAT_INSIDE ? NAT_OUTSIDE : NAT_INSIDE;
 	nat_pass(n, packet, number, p.header.address[PACKET_DESTINATION]);
-}
-
-/* ---- turns --------------------------------------------------------------------------------------
- */
-
-static struct nat_takeover *takeover_newest(struct nat *n)
-{
-	return &n->takeover[(n->n_takeovers - 1) % NAT_TAKEOVERS_MAX];
-}
-
-static void nat_promote(struct nat *n, uint64_t epoch)
-{
-	const struct nat_haven *h = &n->haven;
-
-	if (!n->primary) {
-		n->n_takeovers++;
-		*takeover_newest(n) = (struct nat_takeover){
-			.epoch = epoch,
-			.gate_ns = n->now,
-			.committed = haven_commit(h->worker, h->flows),
-			.flows = haven_table_count(h->flows, haven_worker_lane(h->worker)),
-		};
-		n->warm_cursor = 0;
-		n->warm = takeover_newest(n)->flows == 0;
-		n->primary = true;
-		n->report = true;
-	}
-	/* A new epoch of an unbroken term is announced too: who refuses older ones must know it. */
-	n->epoch = epoch;
-	n->promoted_ns = n->now;
-	n->announced = 0;
-}
-
-void nat_turn_begin(struct nat *n, unsigned changes, uint64_t now)
-{
-	const struct nat_haven *h = &n->haven;
-	uint64_t epoch;
-
-	n->now = now;
-	n->open = false;
-	if (!h->worker)
-		return;
-	if (haven_role(h->worker, h->instance) != HAVEN_PRIMARY) {
-		if ((changes & HAVEN_CHANGE_ROLE) && n->primary)
-			nat_demote(n);
-		return;
-	}
-	n->open = haven_gate(h->worker, h->instance);
-	epoch = haven_epoch(h->worker, h->instance);
-	if (n->open && (!n->primary || epoch != n->epoch))
-		nat_promote(n, epoch);
-}
-
-/* What the standby has acknowledged may leave. */
-static bool nat_release(struct nat *n)
-{
-	struct hold_item *item = hold_first(&n->hold);
-	uint64_t acked;
-	bool any = false;
-
-	if (!item)
-		return false;
-	acked = haven_acked(n->haven.worker, n->haven.flows);
-	for (; item && item->until <= acked && n->out[item->packet.side].n < NAT_OUT_MAX;
-	     item = hold_first(&n->hold)) {
-		struct hold_item released = *item;
-
-		hold_pop(&n->hold);
-		n->flows.flow[released.flow].held--;
-		nat_forward(n, released.packet, released.next_hop);
-		any = true;
-	}
-	return any;
-}
-
-bool nat_turn_end(struct nat *n)
-{
-	bool busy;
-
-	if (!n->open)
-		return false;
-	nat_flow_commit(n);
-	busy = nat_release(n);
-	if (n->announced < sizeof(announce_after_ns) / sizeof(announce_after_ns[0]) &&
-	    n->now - n->promoted_ns >= announce_after_ns[n->announced]) {
-		n->garp_out = n->announced == 0;
-		n->announced++;
-		nat_announce(n);
-		busy = true;
-	}
-	nat_wait_turn(n);
-	busy |= nat_flow_tend(n);
-	nat_flow_commit(n);
-	return busy;
-}
-
-void nat_sent(struct nat *n, bool in_time, uint64_t now)
-{
-	struct nat_out *inside = &n->out[NAT_INSIDE], *outside = &n->out[NAT_OUTSIDE];
-
-	n->counts.n[COUNT_SENT_INSIDE] += inside->n_data;
-	n->counts.n[COUNT_SENT_OUTSIDE] += outside->n_data;
-	if (n->primary && in_time) {
-		struct nat_takeover *t = takeover_newest(n);
-
-		if (n->garp_out && !t->garp_ns) {
-			t->garp_ns = now;
-			n->report = true;
-		}
-		if (inside->n_data + outside->n_data && !t->packet_ns) {
-			t->packet_ns = now;
-			n->report = true;
-		}
-	}
-	n->garp_out = false;
-	inside->n = inside->n_data = outside->n = outside->n_data = 0;
 }

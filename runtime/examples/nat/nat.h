@@ -147,6 +147,8 @@ void nat_receive_arp(struct nat *n, enum nat_side side, struct nat_packet packet
 void nat_announce(struct nat *n);
 /** Ask again for what packets wait for, give up what came too late. */
 void nat_wait_turn(struct nat *n);
+/** Cease to be primary: forget the working copy, drop what is queued. */
+void nat_demote(struct nat *n);
 /** Drop everything that is queued. */
 void nat_drop_queued(struct nat *n);
 

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * haven-nat: the packet loop and its attachment to the node.
+ */
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "atomic.h"
+#include "clock.h"
+#include "haven.h"
+#include "io.h"
+#include "nat.h"
+#include "options.h"
+#include "stats.h"
+
+#define ATTACH_TRY_NS (100 * NSEC_PER_MSEC)
+
+static struct nat nat;
+static struct io io;
+static struct stats stats;
+static volatile sig_atomic_t stopping;
+
+static void on_stop(int signal_number)
+{
+	(void)signal_number;
+	stopping = 1;
+}
+
+static void on_report(int signal_number)
+{
+	(void)signal_number;
+	store_relaxed(&stats.wanted, 1);
+}
+
+static void signals_set(void)
+{
+	struct sigaction stop = {.sa_handler = on_stop};
+	struct sigaction report = {.sa_handler = on_report, .sa_flags = SA_RESTART};
+
+	sigaction(SIGTERM, &stop, NULL);
+	sigaction(SIGINT, &stop, NULL);
+	sigaction(SIGUSR1, &report, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+/* Attach, register, make the tables, begin the worker, declare readiness. */
+static int node_join(const struct options *o, struct haven **out)
+{
+	struct haven_component_config config = {.name = o->name,
+						.group = o->group,
+						.release = o->release,
+						.kind = HAVEN_KIND_PROCESS};
+	struct haven_component *component;
+	struct haven_worker *worker;
+	struct haven *h;
+	int instance, status = haven_attach(&h, o->run_dir);
+
+	*out = h;
+	if (!status)
+		status = haven_component_register(h, &config, &component);
+	if (!status) {
+		instance = haven_instance_find(component, o->instance);
+		status = instance < 0 ? instance
+				      : nat_tables_create(&nat, component, (unsigned)instance);
+	}
+	if (!status)
+		status = haven_worker_begin(component, &worker);
+	if (!status) {
+		nat_attach(&nat, worker);
+		status = haven_component_ready(component);
+	}
+	return status;
+}
+
+static void node_leave(struct haven **h)
+{
+	nat_detach(&nat);
+	haven_detach(*h);
+	*h = NULL;
+}
+
+static bool loop_turn(uint64_t *turn_max_ns)
+{
+	uint64_t now = clock_now_ns();
+	unsigned changes = haven_poll(nat.haven.worker);
+	uint64_t before = nat.now;
+	bool busy;
+
+	if (before && now - before > *turn_max_ns)
+		*turn_max_ns = now - before;
+	nat_turn_begin(&nat, changes, now);
+	busy = io_receive(&io, &nat) != 0;
+	busy |= nat_turn_end(&nat);
+	busy |= io_send(&io, &nat) != 0;
+	if (changes & HAVEN_CHANGE_NODE)
+		return false;
+	if (!busy) {
+		io_tend(&io, now);
+		stats_turn(&stats, &nat, *turn_max_ns);
+	} else if (now >= stats.next_ns) {
+		stats_turn(&stats, &nat, *turn_max_ns);
+	}
+	return true;
+}
+
+/* Until the node is gone or the end is wanted. */
+static void loop_run(const struct options *o)
+{
+	uint64_t turn_max_ns = 0;
+	uint64_t sent = 0;
+
+	nat.now = 0;
+	while (!stopping && loop_turn(&turn_max_ns)) {
+		uint64_t all = nat.counts.n[COUNT_SENT_INSIDE] + nat.counts.n[COUNT_SENT_OUTSIDE];
+
+		if (!o->busy && all == sent)
+			sched_yield();
+		sent = all;
+	}
+}
+
+static void pause_ns(uint64_t ns)
+{
+	struct timespec t = {.tv_sec = (time_t)(ns / NSEC_PER_SEC),
+			     .tv_nsec = (long)(ns % NSEC_PER_SEC)};
+
+	nanosleep(&t, NULL);
+}
+
+static void ready_tell(struct options *o)
+{
+	if (o->ready_fd < 0)
+		return;
+	if (write(o->ready_fd, "ready\n", 6) != 6)
+		fprintf(stderr, "haven-nat: --ready-fd %d: cannot be written to\n", o->ready_fd);
+	close(o->ready_fd);
+	o->ready_fd = -1;
+}
+
+/* Serve as long as wanted; a node that went away is waited for. Returns the exit status. */
+static int serve(struct options *o)
+{
+	bool joined = false;
+
+	while (!stopping) {
+		struct haven *h;
+		int status = node_join(o, &h);
+
+		if (!status) {
+			joined = true;
+			ready_tell(o);
+			loop_run(o);
+			if (!stopping)
+				fprintf(stderr, "haven-nat: the node is gone, waiting for it\n");
+		} else if (!joined) {
+			const char *why = haven_last_error(h);
+
+			fprintf(stderr, "haven-nat: %s\n",
+				status == -HAVEN_ENOENT || !*why ? haven_strerror(status) : why);
+			node_leave(&h);
+			return 1;
+		}
+		if (stopping)
+			stats_stop(&stats, &nat);
+		node_leave(&h);
+		if (!stopping)
+			pause_ns(ATTACH_TRY_NS);
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o;
+	struct nat_io packets;
+	char error[256];
+	int status = options_parse(&o, argc, argv);
+
+	if (status)
+		return status < 0 ? 0 : status;
+	if (getrandom(&o.nat.seed, sizeof(o.nat.seed), 0) != sizeof(o.nat.seed)) {
+		fprintf(stderr, "haven-nat: no random numbers\n");
+		return 1;
+	}
+	signals_set();
+	/* Before DPDK binds this thread to the loop's CPU: the writer may run on any. */
+	if (!stats_start(&stats, o.stats, o.name, o.instance)) {
+		fprintf(stderr, "haven-nat: cannot start a thread\n");
+		return 1;
+	}
+	if (!io_start(&io, &o.io, error, sizeof(error))) {
+		fprintf(stderr, "haven-nat: %s\n", error);
+		return 1;
+	}
+	packets = io_for_nat(&io);
+	if (!nat_init(&nat, &o.nat, &packets)) {
+		fprintf(stderr, "haven-nat: no memory for %u flows\n", o.nat.flows);
+		return 1;
+	}
+	status = serve(&o);
+	stats_stop(&stats, &nat);
+	nat_free(&nat);
+	io_stop(&io);
+	return status;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/**
+ * The control thread: serves the node's socket, watches the processes of the clients, keeps the
+ * numbers that must grow over restarts, and asks the ports for their links. Whatever may block or
+ * enter the kernel for long happens here; what changes state goes to the poll loop as a command.
+ *
+ * Thread rule: control_start() and control_stop() belong to the poll thread, the rest to the
+ * control thread.
+ */
+#ifndef HAVEN_CONTROL_H
+#define HAVEN_CONTROL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <urcu.h>
+
+#include "command.h"
+#include "local.h"
+
+struct haven_node;
+
+#define CONTROL_CONNECTIONS_MAX 64
+#define CONTROL_RETRIES_MAX CONTROL_CONNECTIONS_MAX
+
+/** One connection: an application, or a tool that sends a command. */
+struct control_connection {
+	int fd; /**< -1: free, or closed while a request is under way */
+	pid_t pid;
+	uid_t uid;
+	struct local_client *client; /**< after MESSAGE_ATTACH */
+	struct command *busy;        /**< the request under way: the next one is read after it */
+};
+
+struct control {
+	struct haven_node *node;
+	pthread_t thread;
+	int epoll_fd, listen_fd, stop_fd;
+	gid_t group;        /**< of the run directory */
+	uint32_t under_way; /**< commands pushed and not yet back */
+	uint32_t n_retries;
+	struct command
+		*retry[CONTROL_RETRIES_MAX]; /**< refused for the moment, to be pushed again */
+	struct control_connection connection[CONTROL_CONNECTIONS_MAX];
+	struct local_client *client[LOCAL_CLIENTS_MAX + CONTROL_CONNECTIONS_MAX];
+	uint64_t epoch_kept, ports_due_ns;
+	struct call_rcu_data *reclaimer;
+	uint32_t ready; /**< set once it serves */
+};
+
+/** Listen on the socket and start the thread. Errors: ENOMEM, ESYS. */
+int control_start(struct haven_node *n, struct error_text *error);
+/** End the thread, close all connections, free everything. The poll loop must have ended. */
+void control_stop(struct haven_node *n);
+
+/* ---- control_request.c ------------------------------------------------------------------------
+ */
+
+/** Take a request: answer it at once, or push a command. Owns `fd`. */
+void control_request(struct control *c, struct control_connection *conn, struct message *m, int fd);
+/** A command came back from the loop: answer whoever asked, free what is nobody's. */
+void control_returned(struct control *c, struct command *command);
+/** Unmap and free a client that the loop does not know (any more). */
+void control_client_free(struct control *c, struct local_client *client);
+/** Free a table or a component that the loop does not know (any more). */
+void control_table_free(struct local_table *t);
+void control_component_free(struct local_component *comp);
+
+/* ---- control.c --------------------------------------------------------------------------------
+ */
+
+void control_push(struct control *c, struct command *command);
+/** Send a reply; a peer that does not take it is cut off. */
+void control_reply(struct control *c, struct control_connection *conn, const struct message *m,
+		   int fd);
+/** Look for requests of the connection, or not while one is under way. */
+void control_listen(struct control *c, struct control_connection *conn, bool listen);
+void control_hang_up(struct control *c, struct control_connection *conn);
+/** Watch the client's process. Errors: EFULL, ESYS. */
+int control_watch(struct control *c, struct local_client *client);
+void control_unwatch(struct control *c, struct local_client *client);
+
+#endif
