@@ -112,8 +112,7 @@ void bench_print(const struct bench *b)
 			printf("  %s %.1f, ratio %.2f", r->peer_name, r->peer, r->p50 / r->peer);
 		putchar('\n');
 	}
-	printf("in ns per operation; beside it a busy loop of one second on this machine was "
-	       "stopped "
-	       "%llu times for over 100 us, at most %.0f us\n",
+	printf("in ns per operation; a busy loop on this machine was stopped %llu times for over "
+	       "100 us, at most %.0f us\n",
 	       (unsigned long long)b->stalls, (double)b->stall_max_ns / 1e3);
 }

@@ -155,6 +155,8 @@ static struct node *node_new(const char *path)
 		n->inode = st.st_ino;
 	}
 	n->error = n->component ? registry_open(&n->registry, path, &n->text) : -HAVEN_ENOMEM;
+	if (n->error && !n->text.text[0])
+		error_set(&n->text, n->error, "%.150s: %s", path, error_sentence(n->error));
 	if (n->error)
 		return n;
 	n->condition = NODE_RUNNING;
@@ -263,7 +265,7 @@ static int tell_nothing(struct session *s)
 	for (unsigned i = 0; i < s->n; i++)
 		if (s->node[i]->error != -HAVEN_ENOENT)
 			return output_fail(o, exit_of_error(s->node[i]->error),
-					   unreadable_hint(s->node[i]), "%s: %s", s->node[i]->path,
+					   unreadable_hint(s->node[i]), "%s",
 					   s->node[i]->text.text);
 	if (stat(path, &st))
 		return output_fail(o, errno == EACCES ? EXIT_PERMISSION : EXIT_NOT_RUNNING,

@@ -33,7 +33,7 @@ struct node {
 	dev_t device;
 	ino_t inode; /**< tells a restart of the node, which makes the file anew */
 	int error;
-	struct error_text text;
+	struct error_text text; /**< why it is unreadable; names the path */
 	enum node_condition condition;
 	uint64_t taken_ns, taken_wall_ns, age_ns; /**< age of the status block */
 	bool torn; /**< it was being written: parts may not fit together */

@@ -91,8 +91,7 @@ static void node_problem(struct problems *p, const struct node *n, bool others_r
 			node_name(n), n->header.pid, age);
 		break;
 	case NODE_UNREADABLE:
-		problem(p, severity, "registry-unreadable", n->path, "%s: %s", n->path,
-			n->text.text);
+		problem(p, severity, "registry-unreadable", n->path, "%s", n->text.text);
 		break;
 	}
 	if (node_readable(n) && n->torn)

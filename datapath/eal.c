@@ -115,19 +115,15 @@ static int eal_init_in(const char *runtime_dir, int argc, char **argv)
 
 int eal_start(const struct eal_options *options, struct error_text *error)
 {
-	struct eal_args *args = malloc(sizeof(*args));
+	/* DPDK keeps pointers to its arguments. */
+	static struct eal_args args;
 	int result;
 
-	if (!args)
-		return error_set(error, HAVEN_ENOMEM, "no memory for DPDK's arguments");
-	args_build(args, options);
-	if (args->cut) {
-		free(args);
+	args_build(&args, options);
+	if (args.cut)
 		return error_set(error, HAVEN_EINVAL, "DPDK's arguments are too long");
-	}
 	rte_openlog_stream(stderr);
-	result = eal_init_in(options->runtime_dir, args->n, args->argv);
-	/* DPDK keeps pointers to its arguments, so they stay. */
+	result = eal_init_in(options->runtime_dir, args.n, args.argv);
 	if (result < 0)
 		return error_set(error, HAVEN_ESYS, "DPDK did not start: %s",
 				 eal_sentence(rte_errno));

@@ -31,9 +31,6 @@ int client_call(struct haven *h, struct message *m, int fd, int *reply_fd)
 	if (client_lost(h))
 		return error_set(&h->error, HAVEN_ENODE,
 				 "the node went away; detach and attach again");
-	m->version = MESSAGE_VERSION;
-	m->size = sizeof(*m);
-	m->id = h->next_id++;
 	status = message_call(h->socket, m, fd, reply_fd, CLIENT_CALL_TIMEOUT_MS, &h->error);
 	if (status == -HAVEN_ENODE || status == -HAVEN_ETIMEDOUT)
 		client_lose(h);
@@ -73,7 +70,9 @@ static int attach_exchange(struct haven *h)
 		return error_set(&h->error, HAVEN_ECORRUPT,
 				 "the node's answer carries no registry; use libhaven and havend "
 				 "of one release");
-	return registry_open_fd(&h->registry, registry_fd, &h->error);
+	status = registry_open_fd(&h->registry, registry_fd, &h->error);
+	close(registry_fd);
+	return status;
 }
 
 int haven_attach(struct haven **out, const char *run_dir)
@@ -97,7 +96,7 @@ int haven_attach(struct haven **out, const char *run_dir)
 	if (status) {
 		attach_error = h->error;
 		client_release(h);
-		return status == -HAVEN_ENOENT ? -HAVEN_ENODE : status;
+		return status;
 	}
 	*out = h;
 	return 0;

@@ -85,8 +85,8 @@ struct haven_worker {
 	struct client_seen seen[HAVEN_INSTANCES_MAX];
 };
 
-/** One request and its answer, under control. An answer that did not come breaks the connection:
- *  a late one could otherwise be taken for that of a later request. */
+/** One request and its answer, under control. When no answer comes the connection is given up: what
+ *  was carried out unheard would leave the two sides with different ideas. */
 int client_call(struct haven *h, struct message *m, int fd, int *reply_fd);
 /** Remember that the node is gone: shuts every gate of this attachment at the workers' next polls.
  */

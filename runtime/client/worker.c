@@ -131,28 +131,22 @@ static void worker_take_lanes(const struct haven_worker *w, unsigned instance)
 
 static unsigned worker_take_role(struct haven_worker *w, unsigned instance)
 {
-	const struct registry_gate *g = &w->gates[instance];
-	struct client_seen seen;
+	struct registry_gate g;
+	unsigned tries = WORKER_GATE_TRIES;
 
-	for (unsigned i = 0; i < WORKER_GATE_TRIES; i++) {
-		/* acquire: pairs with G1, role and epoch were stored before the generation. */
-		seen.generation = load_acquire(&g->generation);
-		seen.role = load_relaxed(&g->role);
-		seen.epoch = load_relaxed(&g->epoch);
-		fence_acquire();
-		if (load_relaxed(&g->generation) != seen.generation)
-			continue;
-		if (seen.role >= HAVEN_ROLE_COUNT)
-			seen.role = HAVEN_OFFLINE;
-		if (seen.role == HAVEN_PRIMARY)
-			worker_take_lanes(w, instance);
-		w->seen[instance] = seen;
-		/* P1: every write to the lanes under the earlier role is visible to whoever sees
-		 * this generation confirmed. */
-		store_release(&w->slot->confirmed[instance], seen.generation);
-		return HAVEN_CHANGE_ROLE;
-	}
-	return 0;
+	while (!registry_gate_copy(&w->gates[instance], &g))
+		if (--tries == 0)
+			return 0;
+	if (g.role >= HAVEN_ROLE_COUNT)
+		g.role = HAVEN_OFFLINE;
+	if (g.role == HAVEN_PRIMARY)
+		worker_take_lanes(w, instance);
+	w->seen[instance] =
+		(struct client_seen){.generation = g.generation, .role = g.role, .epoch = g.epoch};
+	/* P1: every write to the lanes under the earlier role is visible to whoever sees this
+	 * generation confirmed. */
+	store_release(&w->slot->confirmed[instance], g.generation);
+	return HAVEN_CHANGE_ROLE;
 }
 
 /* An orderly stop stands in the registry; a death closes the socket. */

@@ -33,11 +33,24 @@ static const struct {
 };
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(notes) == NOTE_COUNT, "an event for every note");
 
+/* A host that stalls does so hundreds of times a second, and would wash everything else out of the
+ * ring: once a second, or when it got much worse. All of them are counted. */
+static bool stall_is_news(struct loop *l, uint64_t gap, uint64_t now)
+{
+	if (now - l->stall_told_ns < LOOP_SECOND_NS && gap < 2 * l->stall_told_gap_ns)
+		return false;
+	l->stall_told_ns = now;
+	l->stall_told_gap_ns = gap;
+	return true;
+}
+
 static void output_event(struct haven_node *n, const struct brain_output *o, uint64_t now)
 {
 	struct event e;
 
 	HAVEN_ASSERT(o->note < NOTE_COUNT);
+	if (o->note == NOTE_STALL && !stall_is_news(&n->loop, o->a, now))
+		return;
 	e = publish_event_init(notes[o->note].kind, notes[o->note].severity);
 	e.node = o->node;
 	e.instance = o->instance;

@@ -2,6 +2,7 @@
 """The cluster of the demonstration: configuration, nodes, translators, and what havenctl says."""
 
 import json
+import math
 import os
 import secrets
 import signal
@@ -10,10 +11,19 @@ import threading
 
 from processes import Failure, wait_until
 
-DEFAULT_TIMERS = ("interval: 1ms, suspect: 8ms, lease: 20ms, guard: 1ms, rate_ppm: 200, "
-                  "stall: 2ms, mirror_timeout: 200ms")
+SUSPECT_MS, LEASE_MS = 8, 20
 GATEWAY = "10.0.0.1/24"
 OUTSIDE = "192.0.2.1/24"
+
+
+def timers_for(gap_ns):
+    """Timers for a host that stops a poll loop for `gap_ns`: a beat must get through between two
+    such stops, and a lease must outlive three. Returns (text, suspect ms, lease ms)."""
+    gap_ms = gap_ns / 1e6
+    suspect = max(SUSPECT_MS, math.ceil(2.5 * gap_ms))
+    lease = max(LEASE_MS, math.ceil(5 * gap_ms))
+    return (f"interval: 1ms, suspect: {suspect}ms, lease: {lease}ms, guard: 1ms, rate_ppm: 200, "
+            f"stall: 2ms, mirror_timeout: {max(200, 10 * suspect)}ms"), suspect, lease
 
 
 class Programs:
@@ -79,7 +89,7 @@ class Cluster:
 
     def start_node(self, node):
         self.family.start("havend-" + node, self.wrap(
-            node, [self.programs.havend, "--config", self.configuration, "--node", node]))
+            node, [self.programs.havend, "--force", "--config", self.configuration, "--node", node]))
         process = self.family["havend-" + node]
 
         def listening():

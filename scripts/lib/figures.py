@@ -21,7 +21,8 @@ def verdict(events, old, before_ns):
         if event["at_ns"] > before_ns:
             break
         kind, node = event["kind"], event["node"]
-        if (kind in ("component-dead", "component-stuck", "role-released") and node == old or
+        if (kind in ("component-dead", "component-stuck", "role-released", "switchover") and
+                node == old or
                 kind == "peer-suspect" and event["about"] == old and node != old):
             return event
     return None

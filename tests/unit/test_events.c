@@ -6,6 +6,7 @@
 
 #include "atomic.h"
 #include "events.h"
+#include "interrupt.h"
 #include "prng.h"
 
 #define SLOTS 16u
@@ -166,6 +167,41 @@ Test(events, readers_beside_the_writer_see_whole_events_and_count_the_rest)
 		cr_assert_eq(e.seq, first + read - 1 + missed);
 	}
 	pthread_join(thread, NULL);
+}
+
+#define INTERRUPTS 30000u
+static uint64_t published_by_interrupt;
+static uint32_t interrupts;
+
+static void publish_some(int unused)
+{
+	(void)unused;
+	for (int i = 0; i < 5; i++) {
+		struct event e = event_of(++published_by_interrupt);
+
+		event_ring_publish(ring, SLOTS, &e);
+	}
+	interrupts++;
+}
+
+Test(events, a_reader_interrupted_anywhere_sees_whole_events_and_counts_the_rest, .timeout = 60)
+{
+	uint64_t position = 1, missed = 0, read = 1, torn = 0, wrong = 0;
+	struct event e;
+
+	publish_some(0);
+	interrupt_start(publish_some);
+	while (load_relaxed(&interrupts) < INTERRUPTS) {
+		if (!event_ring_read(ring, SLOTS, &position, &e, &missed))
+			continue;
+		read++;
+		torn += !event_whole(&e);
+		wrong += e.seq != read + missed;
+	}
+	interrupt_stop();
+	cr_assert_gt(read, 1);
+	cr_assert_eq(torn, 0);
+	cr_assert_eq(wrong, 0);
 }
 
 /* ---- sentences --------------------------------------------------------------------------- */

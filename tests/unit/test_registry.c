@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "client_segment.h"
+#include "interrupt.h"
 #include "prng.h"
 #include "rcu.h"
 #include "registry.h"
@@ -690,6 +691,58 @@ Test(registry, readers_see_whole_objects_while_the_node_changes_them, .timeout =
 	for (int i = 0; i < 3; i++)
 		pthread_join(thread[i], NULL);
 	cr_assert_eq(wrong, 0, "reader saw a torn or missing object (%u)", wrong);
+}
+
+#define INTERRUPTS 30000u
+static uint32_t interrupts;
+static struct registry_component changing;
+
+static void change_registry(int unused)
+{
+	uint64_t n = ++interrupts + 1;
+
+	(void)unused;
+	/* enough updates that places of objects come back under a reader */
+	for (int i = 0; i < 4; i++) {
+		memset(changing.release, 0, sizeof(changing.release));
+		fill(&changing, n * 4 + (uint64_t)i);
+		registry_update(&node, &changing, &rcu);
+		registry_reclaim(&node, &rcu);
+	}
+	registry_status_begin(&node);
+	node.status->polls = node.status->frames_in = n;
+	node.status->instance[63].since_ns = n;
+	registry_status_end(&node);
+	registry_gate_set(&node, 5, n % 2 ? HAVEN_PRIMARY : HAVEN_SECONDARY, n, n);
+}
+
+Test(registry, a_tool_interrupted_anywhere_gets_whole_copies, .timeout = 60)
+{
+	uint32_t torn[4] = {0};
+
+	changing = component("steady", 1);
+	fill(&changing, 1);
+	cr_assert_eq(registry_add(&node, &changing, &error), 0);
+	interrupt_start(change_registry);
+	while (load_relaxed(&interrupts) < INTERRUPTS) {
+		struct registry_component c;
+		struct registry_status s;
+		struct registry_gate g;
+		int status = registry_find_copy(&reader, "steady", &c);
+
+		torn[0] += status == -HAVEN_ENOENT;
+		torn[1] += status == 0 && !whole(&c);
+		status = registry_copy_status(&reader, &s);
+		torn[2] += status == 0 &&
+			   (s.polls != s.frames_in || s.polls != s.instance[63].since_ns);
+		torn[3] += registry_gate_copy(&reader.gates[5], &g) && g.epoch &&
+			   g.role != (g.epoch % 2 ? HAVEN_PRIMARY : HAVEN_SECONDARY);
+	}
+	interrupt_stop();
+	cr_assert_eq(torn[0], 0, "steady was missed %u times", torn[0]);
+	cr_assert_eq(torn[1], 0, "%u torn objects", torn[1]);
+	cr_assert_eq(torn[2], 0, "%u torn status blocks", torn[2]);
+	cr_assert_eq(torn[3], 0, "%u torn gates", torn[3]);
 }
 
 /* ---- hostile content

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "interrupt.h"
 #include "prng.h"
 #include "table.h"
 
@@ -664,6 +665,60 @@ Test(table, readers_never_see_a_torn_value_nor_miss_a_steady_key, .timeout = 60)
 		pthread_join(thread[i], NULL);
 	cr_assert_gt(seen, 0);
 	cr_assert_eq(wrong, 0, "reader saw something impossible (%u)", wrong);
+	free(shared.base);
+}
+
+#define INTERRUPTS 30000u
+static struct prng interrupt_prng = {.state = 17};
+static uint32_t interrupts;
+
+/** Entries leave chains and turn up in others, values change. */
+static void change_table(int unused)
+{
+	(void)unused;
+	for (int i = 0; i < 3; i++) {
+		uint32_t key = STEADY + (uint32_t)prng_below(&interrupt_prng, KEYS - STEADY);
+		uint64_t v = KEYS * (prng_next(&interrupt_prng) >> 8) + key;
+		struct wide w = {{v, v, v, v, v, v}};
+
+		if (table_delete(&shared, 0, &key, UINT64_MAX) != 0)
+			table_put(&shared, 0, &key, &w, UINT64_MAX);
+		key = (uint32_t)prng_below(&interrupt_prng, STEADY);
+		for (int k = 0; k < 6; k++)
+			w.part[k] = v - v % KEYS + key;
+		table_put(&shared, 0, &key, &w, UINT64_MAX);
+		table_commit(&shared, 0);
+	}
+	interrupts++;
+}
+
+Test(table, a_reader_interrupted_anywhere_sees_whole_values_and_every_steady_key, .timeout = 60)
+{
+	struct prng p = {.state = 18};
+	uint32_t torn = 0, missed = 0, found = 0;
+
+	shared = table_of(shape_of(4, sizeof(struct wide), KEYS / 2, 1), 5);
+	shared.geometry.lane_heads = 2;
+	for (uint32_t k = 0; k < STEADY; k++) {
+		struct wide w = {{k, k, k, k, k, k}};
+
+		cr_assert_eq(table_put(&shared, 0, &k, &w, EVERYTHING), 0);
+	}
+	interrupt_start(change_table);
+	while (load_relaxed(&interrupts) < INTERRUPTS) {
+		uint32_t key = (uint32_t)prng_below(&p, STEADY);
+		struct wide w;
+		int status = table_get(&shared, 0, &key, &w);
+
+		missed += status == -HAVEN_ENOENT;
+		found += status == 0;
+		for (int i = 0; status == 0 && i < 6; i++)
+			torn += w.part[i] != w.part[0] || w.part[i] % KEYS != key;
+	}
+	interrupt_stop();
+	cr_assert_gt(found, 0);
+	cr_assert_eq(torn, 0);
+	cr_assert_eq(missed, 0, "%u look-ups missed a key that is always there", missed);
 	free(shared.base);
 }
 

@@ -34,26 +34,36 @@ static int eal_init_in(const char *runtime_dir, int argc, char **argv)
 	return rte_eal_init(argc, argv);
 }
 
+#define EAL_ARGS 11
+#define EAL_ARG_BYTES 512
+
 static bool eal_start(const struct io_options *o, char *error, unsigned error_bytes)
 {
 	/* DPDK keeps pointers to its arguments. */
-	static char lcores[32], prefix[96], inside[512], outside[512];
-	static char *argv[] = {
-		"haven-nat",           lcores,     prefix, inside,       outside,
-		"--no-huge",           "--no-pci", "-m",   IO_MEMORY_MB, "--no-telemetry",
-		"--log-level=warning", NULL};
+	static char text[EAL_ARGS][EAL_ARG_BYTES];
+	static const char *const fixed[] = {
+		"haven-nat",  "--no-huge",      "--no-pci",           "-m",
+		IO_MEMORY_MB, "--no-telemetry", "--log-level=warning"};
+	char *argv[EAL_ARGS + 1] = {NULL};
+	bool cut = false;
+	int argc = 0;
 
-	snprintf(lcores, sizeof(lcores), "--lcores=0@%d", o->cpu);
-	snprintf(prefix, sizeof(prefix), "--file-prefix=%s", o->prefix);
-	if ((unsigned)snprintf(inside, sizeof(inside), "--vdev=%s", o->port[NAT_INSIDE]) >=
-		    sizeof(inside) ||
-	    (unsigned)snprintf(outside, sizeof(outside), "--vdev=%s", o->port[NAT_OUTSIDE]) >=
-		    sizeof(outside)) {
-		snprintf(error, error_bytes, "a port string is longer than %zu bytes",
-			 sizeof(inside) - 8);
+	for (; argc < (int)RTE_DIM(fixed); argc++)
+		cut |= snprintf(text[argc], EAL_ARG_BYTES, "%s", fixed[argc]) >= EAL_ARG_BYTES;
+	snprintf(text[argc++], EAL_ARG_BYTES, "--lcores=0@%d", o->cpu);
+	cut |= snprintf(text[argc++], EAL_ARG_BYTES, "--file-prefix=%s", o->prefix) >=
+	       EAL_ARG_BYTES;
+	for (unsigned i = 0; i < NAT_SIDES; i++)
+		cut |= snprintf(text[argc++], EAL_ARG_BYTES, "--vdev=%s", o->port[i]) >=
+		       EAL_ARG_BYTES;
+	for (int i = 0; i < argc; i++)
+		argv[i] = text[i];
+	if (cut) {
+		snprintf(error, error_bytes, "a port string or prefix is longer than %d bytes",
+			 EAL_ARG_BYTES - 16);
 		return false;
 	}
-	if (eal_init_in(o->runtime_dir, (int)(sizeof(argv) / sizeof(argv[0])) - 1, argv) < 0) {
+	if (eal_init_in(o->runtime_dir, argc, argv) < 0) {
 		snprintf(error, error_bytes, "DPDK did not start: %s; see its messages above",
 			 rte_strerror(rte_errno));
 		return false;

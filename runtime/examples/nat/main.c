@@ -84,44 +84,39 @@ static void node_leave(struct haven **h)
 	*h = NULL;
 }
 
-static bool loop_turn(uint64_t *turn_max_ns)
+struct turn {
+	uint64_t max_ns; /**< longest so far */
+	bool busy;       /**< the last one moved something */
+};
+
+/* False when the node is gone. */
+static bool loop_turn(struct turn *t)
 {
 	uint64_t now = clock_now_ns();
 	unsigned changes = haven_poll(nat.haven.worker);
-	uint64_t before = nat.now;
-	bool busy;
 
-	if (before && now - before > *turn_max_ns)
-		*turn_max_ns = now - before;
+	if (nat.now && now - nat.now > t->max_ns)
+		t->max_ns = now - nat.now;
 	nat_turn_begin(&nat, changes, now);
-	busy = io_receive(&io, &nat) != 0;
-	busy |= nat_turn_end(&nat);
-	busy |= io_send(&io, &nat) != 0;
-	if (changes & HAVEN_CHANGE_NODE)
-		return false;
-	if (!busy) {
+	t->busy = io_receive(&io, &nat) != 0;
+	t->busy |= nat_turn_end(&nat);
+	t->busy |= io_send(&io, &nat) != 0;
+	if (!t->busy || now >= stats.next_ns) {
 		io_tend(&io, now);
-		stats_turn(&stats, &nat, *turn_max_ns);
-	} else if (now >= stats.next_ns) {
-		stats_turn(&stats, &nat, *turn_max_ns);
+		stats_turn(&stats, &nat, t->max_ns);
 	}
-	return true;
+	return (changes & HAVEN_CHANGE_NODE) == 0;
 }
 
 /* Until the node is gone or the end is wanted. */
 static void loop_run(const struct options *o)
 {
-	uint64_t turn_max_ns = 0;
-	uint64_t sent = 0;
+	struct turn t = {.max_ns = 0};
 
 	nat.now = 0;
-	while (!stopping && loop_turn(&turn_max_ns)) {
-		uint64_t all = nat.counts.n[COUNT_SENT_INSIDE] + nat.counts.n[COUNT_SENT_OUTSIDE];
-
-		if (!o->busy && all == sent)
+	while (!stopping && loop_turn(&t))
+		if (!o->busy && !t.busy)
 			sched_yield();
-		sent = all;
-	}
 }
 
 static void pause_ns(uint64_t ns)

@@ -44,9 +44,7 @@ void nat_demote(struct nat *n)
 	n->n_burst_flows = 0;
 }
 
-* /
-
-	static struct nat_takeover *takeover_newest(struct nat *n)
+static struct nat_takeover *takeover_newest(struct nat *n)
 {
 	return &n->takeover[(n->n_takeovers - 1) % NAT_TAKEOVERS_MAX];
 }
