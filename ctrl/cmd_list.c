@@ -35,7 +35,7 @@ static int node_list_run(struct context *c)
 		{"rtt_ns", "RTT", COLUMN_DURATION_NS},
 		{"links_up", "LINKS", COLUMN_COUNT},
 		{"beats_lost", "LOST", COLUMN_COUNT},
-		{"epoch", "EPOCH", COLUMN_COUNT},
+		{"views_behind", "BEHIND", COLUMN_COUNT},
 		{"release", "RELEASE", COLUMN_TEXT},
 	};
 	struct session s;

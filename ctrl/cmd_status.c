@@ -74,7 +74,11 @@ static void show_story(const struct output *o, const json_t *story)
 	output_color(o, COLOR_BOLD);
 	printf("Last change");
 	output_color(o, COLOR_PLAIN);
-	if (*to && *from)
+	if (*to && !strcmp(from, to))
+		snprintf(line, sizeof(line),
+			 ": %s %s was lost by %s and came back to it in %s; cause: %s", clock,
+			 get_text(story, "instance"), from, took, get_text(story, "cause"));
+	else if (*to && *from)
 		snprintf(line, sizeof(line), ": %s %s moved from %s to %s in %s; cause: %s", clock,
 			 get_text(story, "instance"), from, to, took, get_text(story, "cause"));
 	else if (*to)
@@ -113,7 +117,7 @@ static void show_tables(const struct output *o, const json_t *data)
 		{"heard_ago_ns", "HEARD", COLUMN_DURATION_NS},
 		{"rtt_ns", "RTT", COLUMN_DURATION_NS},
 		{"beats_lost", "LOST", COLUMN_COUNT},
-		{"epoch", "EPOCH", COLUMN_COUNT},
+		{"views_behind", "BEHIND", COLUMN_COUNT},
 		{"release", "RELEASE", COLUMN_TEXT},
 	};
 	static const struct column instances[] = {
@@ -142,7 +146,8 @@ static void show_tables(const struct output *o, const json_t *data)
 	};
 	char title[96];
 
-	snprintf(title, sizeof(title), "Nodes, as %s sees them", get_text(data, "seen_by"));
+	snprintf(title, sizeof(title), "Nodes, as %s sees them in view %" PRIu64,
+		 get_text(data, "seen_by"), get_count(data, "epoch"));
 	show_table(o, title, json_object_get(data, "nodes"), nodes, HAVEN_ARRAY_LEN(nodes));
 	show_table(o, "Instances", json_object_get(data, "instances"), instances,
 		   HAVEN_ARRAY_LEN(instances));
@@ -189,6 +194,7 @@ static int status_run(struct context *c)
 	data = json_object();
 	put_text(data, "cluster", best->header.cluster);
 	put_text(data, "seen_by", node_name(best));
+	put_count(data, "epoch", best->status.epoch);
 	instances = model_instances(&s);
 	code = verdict_make(&s, data, instances);
 	json_object_set_new(data, "last_change", story_make(&s));

@@ -147,6 +147,7 @@ json_t *model_registries(const struct session *s)
 static json_t *peer_object(const struct node *n, unsigned i)
 {
 	const struct registry_peer *p = &n->status.peer[i];
+	uint64_t epoch = p->self ? n->status.epoch : p->epoch;
 	json_t *o = json_object();
 	char incarnation[32];
 
@@ -170,7 +171,11 @@ static json_t *peer_object(const struct node *n, unsigned i)
 	put_count(o, "beats_received", p->beats_received);
 	put_count(o, "beats_lost", p->beats_lost);
 	put_count(o, "frames_bad", p->frames_bad);
-	put_count(o, "epoch", p->self ? n->status.epoch : p->epoch);
+	put_count(o, "epoch", epoch);
+	if (epoch)
+		put_count(o, "views_behind", n->status.epoch > epoch ? n->status.epoch - epoch : 0);
+	else
+		put_null(o, "views_behind");
 	put_count(o, "links_up", (uint64_t)__builtin_popcount(p->links_up));
 	put_text(o, "release", p->release);
 	snprintf(incarnation, sizeof(incarnation), "%" PRIx64, p->incarnation);

@@ -198,7 +198,8 @@ static const struct told *find_cause(const struct tale *tale, const struct told 
 
 		if (end->event.at_ns - t->event.at_ns > CAUSE_WINDOW_NS)
 			break;
-		if (t == before && is_promotion(&t->event))
+		/* What led to an earlier change is another story. */
+		if (is_promotion(&t->event) && t->event.instance == end->event.instance)
 			break;
 		how = explains(t, end, from);
 		/* The first of equals is the cause, the later ones repeat it. */
@@ -210,8 +211,8 @@ static const struct told *find_cause(const struct tale *tale, const struct told 
 	return best;
 }
 
-/* A step between cause and end that a person wants to see. */
-static bool is_step(const struct told *t, const struct told *end)
+/* A step between cause and end that a person wants to see. `from`: who served before, or NULL. */
+static bool is_step(const struct told *t, const struct told *end, const char *from)
 {
 	const struct event *e = &t->event;
 
@@ -223,7 +224,6 @@ static bool is_step(const struct told *t, const struct told *end)
 	case EVENT_COMPONENT_STUCK:
 	case EVENT_PEER_SUSPECT:
 	case EVENT_SWITCHOVER:
-	case EVENT_LEASE_LOST:
 	case EVENT_ROLE_RELEASED:
 	case EVENT_VIEW_PROPOSED:
 	case EVENT_VIEW:
@@ -233,6 +233,8 @@ static bool is_step(const struct told *t, const struct told *end)
 	case EVENT_STATE_LOST:
 	case EVENT_NODE_STOP:
 		return true;
+	case EVENT_LEASE_LOST:
+		return from && !strcmp(teller(t), from);
 	default:
 		return false;
 	}
@@ -251,7 +253,8 @@ static bool told_before(const struct told *first, const struct told *t)
 	return false;
 }
 
-static json_t *steps_make(const struct tale *tale, const struct told *first, const struct told *end)
+static json_t *steps_make(const struct tale *tale, const struct told *first, const struct told *end,
+			  const char *from)
 {
 	const struct told *stop = tale->told + tale->n;
 	json_t *list = json_array();
@@ -263,7 +266,7 @@ static json_t *steps_make(const struct tale *tale, const struct told *first, con
 		if (t > end && (t->event.kind != EVENT_FIRST_PACKET ||
 				t->event.at_ns - end->event.at_ns > CAUSE_WINDOW_NS))
 			continue;
-		if (!is_step(t, end) || told_before(first, t))
+		if (!is_step(t, end, from) || told_before(first, t))
 			continue;
 		o = story_event(t->node, &t->event);
 		put_count(o, "after_ns", t->event.at_ns - first->event.at_ns);
@@ -276,6 +279,7 @@ json_t *story_make(const struct session *s)
 {
 	struct tale tale = {0};
 	const struct told *end, *before, *cause, *first;
+	const char *from = NULL;
 	json_t *o;
 
 	collect(&tale, s);
@@ -287,12 +291,14 @@ json_t *story_make(const struct session *s)
 	before = find_before(&tale, end);
 	cause = find_cause(&tale, end, before);
 	first = cause ? cause : end;
+	if (!is_promotion(&end->event) && end->event.kind == EVENT_ROLE)
+		from = teller(end);
+	else if (before)
+		from = teller(before);
 	o = json_object();
 	put_text(o, "instance", node_instance_name(end->node, end->event.instance));
-	if (!is_promotion(&end->event) && end->event.kind == EVENT_ROLE)
-		put_text(o, "from", teller(end));
-	else if (before)
-		put_text(o, "from", teller(before));
+	if (from)
+		put_text(o, "from", from);
 	else
 		put_null(o, "from");
 	if (successor(s, end))
@@ -304,7 +310,7 @@ json_t *story_make(const struct session *s)
 	put_count(o, "at_wall_ns", first->event.wall_ns);
 	put_text(o, "cause", cause ? event_kind_name(cause->event.kind) : "unknown");
 	put_count(o, "took_ns", end->event.at_ns - first->event.at_ns);
-	json_object_set_new(o, "steps", steps_make(&tale, first, end));
+	json_object_set_new(o, "steps", steps_make(&tale, first, end, from));
 	free(tale.told);
 	return o;
 }

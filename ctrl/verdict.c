@@ -118,8 +118,8 @@ static void own_problems(struct problems *p, const struct node *n)
 			node_name(n));
 	if (s->gate_overruns)
 		problem(p, SEVERITY_NOTE, "gate-overrun", node_name(n),
-			"node %s: %" PRIu64 " bursts left after their gate had shut", node_name(n),
-			s->gate_overruns);
+			"node %s: bursts that left after their gate had shut: %" PRIu64,
+			node_name(n), s->gate_overruns);
 	if (n->header.lease_ns && s->poll_gap_recent_max_ns > n->header.lease_ns)
 		problem(p, SEVERITY_NOTE, "poll-gap", node_name(n),
 			"node %s: its poll loop lately stood still for %s, longer than its lease",

@@ -43,6 +43,22 @@ void port_pool_free(struct rte_mempool *pool)
 	rte_mempool_free(pool);
 }
 
+/* The generic reasons of a failed device say little; what the driver said stands on stderr. */
+static const char *make_reason(int err)
+{
+	switch (err) {
+	case -EFAULT:
+		return "no driver knows such a device; remedy: net_memif0,… or "
+		       "net_af_packet0,iface=NAME, or the name of a port";
+	case -EPERM:
+		return "its driver refused; remedy: check the arguments, that the interface "
+		       "exists, "
+		       "and CAP_NET_RAW for af_packet";
+	default:
+		return eal_sentence(err);
+	}
+}
+
 /* Port number of the device, which is made if DPDK does not have it yet. */
 static int port_find_or_make(struct port *p, const char *spec, struct error_text *error)
 {
@@ -61,7 +77,7 @@ static int port_find_or_make(struct port *p, const char *spec, struct error_text
 	if (err != 0)
 		return error_set(error, HAVEN_ENOENT,
 				 "port '%s': DPDK has no port of this name and cannot make it: %s",
-				 spec, eal_sentence(err));
+				 spec, make_reason(err));
 	if (rte_eth_dev_get_port_by_name(p->name, &p->id) != 0) {
 		rte_eal_hotplug_remove("vdev", p->name);
 		return error_set(error, HAVEN_ENOENT, "port '%s' is not an Ethernet device", spec);

@@ -34,8 +34,10 @@ static void mirror_tx_emit(struct mirror_tx *t, uint64_t number, uint64_t commit
 {
 	struct mirror_tx_frame *f = &t->window[number % MIRROR_WINDOW];
 
-	if (f->kind == MIRROR_ENTRIES)
+	if (f->kind == MIRROR_ENTRIES) {
 		t->entries_turn = turn;
+		t->end_sent = false; /* an END made before is too early for what is read now */
+	}
 	if (f->kind == MIRROR_END) {
 		f->first = committed;
 		t->end_first = committed;
@@ -116,7 +118,8 @@ bool mirror_tx_on_ack(struct mirror_tx *t, const struct frame_mirror_ack *ack, u
 {
 	bool progress = false;
 
-	if (!mirror_tx_is_open(t) || ack->session != t->session || ack->next > t->next)
+	if (!mirror_tx_is_open(t) || ack->session != t->session || ack->next > t->next ||
+	    ack->applied >= t->record_next)
 		return false;
 	if (ack->refused) {
 		t->refused = true;
@@ -128,11 +131,12 @@ bool mirror_tx_on_ack(struct mirror_tx *t, const struct frame_mirror_ack *ack, u
 		if (t->resend < t->acked)
 			t->resend = t->acked;
 	}
-	if (ack->next == t->acked && ack->applied > t->applied && ack->applied < t->record_next) {
+	if (ack->next == t->acked && ack->applied > t->applied) {
 		t->applied = ack->applied;
 		progress = true;
 	}
-	if (t->end_sent && t->acked > t->end_number && t->applied >= t->end_first)
+	/* The position shown with END counts, not the greatest ever: entries may have lowered it. */
+	if (t->end_sent && ack->next > t->end_number && ack->applied >= t->end_first)
 		t->synced = true;
 	if (progress)
 		t->progress_run = run;

@@ -282,6 +282,23 @@ static void brain_keep_sessions(struct brain *b, struct brain_slot *s, struct br
 	}
 }
 
+/* How much a full transfer read over all lanes of the instance, and since when. */
+static void brain_note_synced(struct brain *b, unsigned i, unsigned n, struct brain_outputs *out)
+{
+	uint64_t entries = 0, since = b->now;
+
+	for (unsigned k = 0; k < BRAIN_SLOTS_MAX; k++) {
+		const struct mirror_tx *t =
+			brain_slot_of(&b->slot[k], i) ? brain_session(&b->slot[k], n) : NULL;
+
+		if (!t)
+			continue;
+		entries += t->scan_end > 1 ? t->scan_end - 1 : 0;
+		since = t->started_ns < since ? t->started_ns : since;
+	}
+	brain_note(b, out, NOTE_SYNC_DONE, (uint8_t)i, (uint8_t)n, entries, b->now - since);
+}
+
 /* Which secondaries of the instance are whole in all lanes, have all that is acknowledged, hang. */
 static void brain_judge_secondaries(struct brain *b, unsigned i, struct brain_outputs *out)
 {
@@ -320,7 +337,7 @@ static void brain_judge_secondaries(struct brain *b, unsigned i, struct brain_ou
 			continue;
 		if (!(b->joining[i] & node_bit(n))) {
 			b->joining[i] |= node_bit(n);
-			brain_note(b, out, NOTE_SYNC_DONE, (uint8_t)i, (uint8_t)n, 0, 0);
+			brain_note_synced(b, i, n, out);
 		}
 		if (caught_up && !(b->caught_up[i] & node_bit(n))) {
 			b->caught_up[i] |= node_bit(n);

@@ -156,7 +156,7 @@ static void accept_one(struct control *c)
 		close(fd);
 		return;
 	}
-	*conn = (struct control_connection){.fd = fd, .pid = peer.pid, .uid = peer.uid};
+	*conn = (struct control_connection){.fd = fd, .pid = peer.pid};
 	if (watch_add(c, fd, WATCH(WATCH_CONNECTION, conn - c->connection)) != 0)
 		control_hang_up(c, conn);
 }

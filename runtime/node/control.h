@@ -28,7 +28,6 @@ struct haven_node;
 struct control_connection {
 	int fd; /**< -1: free, or closed while a request is under way */
 	pid_t pid;
-	uid_t uid;
 	struct local_client *client; /**< after MESSAGE_ATTACH */
 	struct command *busy;        /**< the request under way: the next one is read after it */
 };
@@ -61,6 +60,19 @@ void control_stop(struct haven_node *n);
 void control_request(struct control *c, struct control_connection *conn, struct message *m, int fd);
 /** A command came back from the loop: answer whoever asked, free what is nobody's. */
 void control_returned(struct control *c, struct command *command);
+/* ---- control_objects.c -------------------------------------------------------------------------
+ */
+
+/** A client for the process behind the connection, with its segment `fd` mapped. Errors: ENOENT
+ *  (the process is gone), ENOMEM, those of client_segment_map(). */
+int control_client_new(struct local_client **out, const struct control_connection *conn, int fd,
+		       struct error_text *error);
+/** What the registry is to say of a component; its group must be in the configuration. */
+void control_component_fill(const struct haven_node *n, struct local_component *comp,
+			    const struct local_client *client, const struct message *m);
+/** A table with its segment `fd` mapped. Errors: EINVAL, ENOMEM, those of table_map(). */
+int control_table_new(struct local_table **out, const struct message *m, int fd,
+		      struct error_text *error);
 /** Unmap and free a client that the loop does not know (any more). */
 void control_client_free(struct control *c, struct local_client *client);
 /** Free a table or a component that the loop does not know (any more). */

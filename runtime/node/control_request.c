@@ -3,12 +3,10 @@
  * Requests: their form is checked here, what needs the kernel (mapping, descriptors) is done here,
  * and the rest is a command to the loop. An error of one client changes nothing for any other.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -18,39 +16,6 @@
 
 /** How long a registration waits for a dead predecessor to be let go. */
 #define PREDECESSOR_NS (2 * NSEC_PER_SEC)
-
-/* ---- objects ------------------------------------------------------------------------------------
- */
-
-void control_table_free(struct local_table *t)
-{
-	for (unsigned lane = 0; lane < t->lanes; lane++)
-		mirror_stage_free(&t->lane[lane].stage);
-	if (t->table.base)
-		table_unmap(&t->table);
-	free(t);
-}
-
-void control_component_free(struct local_component *comp)
-{
-	for (unsigned k = 0; k < comp->n_tables; k++)
-		control_table_free(comp->table[k]);
-	free(comp);
-}
-
-void control_client_free(struct control *c, struct local_client *client)
-{
-	while (client->retired) {
-		struct local_component *comp = client->retired;
-
-		client->retired = comp->next_retired;
-		control_component_free(comp);
-	}
-	control_unwatch(c, client);
-	close(client->pidfd);
-	client_segment_unmap(client->segment);
-	free(client);
-}
 
 /* ---- requests -----------------------------------------------------------------------------------
  */
@@ -106,35 +71,6 @@ static int attach_check(const struct control_connection *conn, const struct mess
 	return 0;
 }
 
-static int client_new(struct local_client **out, const struct control_connection *conn, int fd,
-		      struct error_text *error)
-{
-	struct local_client *client = calloc(1, sizeof(*client));
-	int err;
-
-	if (!client)
-		return error_set(error, HAVEN_ENOMEM, "no memory for another application");
-	/* The kernel's word on who it is, not the application's. */
-	client->pid = conn->pid;
-	client->pid_start_ticks = process_start_ticks(conn->pid);
-	client->pidfd = process_pidfd(client->pid, client->pid_start_ticks);
-	if (client->pidfd < 0) {
-		free(client);
-		return error_set(error, HAVEN_ENOENT, "process %d is gone", (int)conn->pid);
-	}
-	err = client_segment_map(fd, &client->segment, error);
-	if (err) {
-		close(client->pidfd);
-		free(client);
-		return err;
-	}
-	client->hang_up = (struct command){.kind = COMMAND_HANG_UP, .client = client};
-	client->end = (struct command){.kind = COMMAND_ENDED, .client = client};
-	client->release = (struct command){.kind = COMMAND_RELEASE, .client = client};
-	*out = client;
-	return 0;
-}
-
 static void request_attach(struct control *c, struct control_connection *conn, struct message *m,
 			   int fd)
 {
@@ -144,7 +80,7 @@ static void request_attach(struct control *c, struct control_connection *conn, s
 	int err = attach_check(conn, m, fd, &error);
 
 	if (!err)
-		err = client_new(&client, conn, fd, &error);
+		err = control_client_new(&client, conn, fd, &error);
 	if (err) {
 		refuse(c, conn, m, err, &error);
 		return;
@@ -193,24 +129,6 @@ static int register_check(const struct haven_node *n, const struct message *m,
 			 g->name);
 }
 
-static void component_fill(const struct haven_node *n, struct local_component *comp,
-			   const struct local_client *client, const struct message *m)
-{
-	const struct config_group *g =
-		&n->config->group[config_group_find(n->config, m->u.reg.group)];
-	struct registry_component *o = &comp->object;
-
-	o->pid = client->pid;
-	o->pid_start_ticks = client->pid_start_ticks;
-	memcpy(o->name, m->u.reg.name, sizeof(o->name));
-	memcpy(o->group, g->name, sizeof(o->group));
-	memcpy(o->release, m->u.reg.release[0] ? m->u.reg.release : n->me->release,
-	       sizeof(o->release));
-	o->kind = m->u.reg.kind;
-	o->instances = g->n_instances;
-	o->instance_first = g->instance_first;
-}
-
 static void request_register(struct control *c, struct control_connection *conn, struct message *m)
 {
 	struct error_text error = {"no memory for another component"};
@@ -230,45 +148,10 @@ static void request_register(struct control *c, struct control_connection *conn,
 		return;
 	}
 	comp->client = conn->client;
-	component_fill(c->node, comp, conn->client, m);
+	control_component_fill(c->node, comp, conn->client, m);
 	command->component = comp;
 	command->retry_until_ns = clock_now_ns() + PREDECESSOR_NS;
 	command_send(c, conn, command);
-}
-
-static int table_new(struct local_table **out, const struct message *m, int fd,
-		     struct error_text *error)
-{
-	const struct table_shape *shape = &m->u.checkpoint.shape;
-	struct local_table *t;
-	int err;
-
-	if (fd < 0)
-		return error_set(error, HAVEN_EINVAL,
-				 "no checkpoint segment came with the request");
-	if (m->u.checkpoint.instance >= HAVEN_INSTANCES_MAX)
-		return error_set(error, HAVEN_EINVAL, "instance %u does not exist",
-				 m->u.checkpoint.instance);
-	t = calloc(1, sizeof(*t));
-	if (!t)
-		return error_set(error, HAVEN_ENOMEM, "no memory for another checkpoint");
-	t->instance = (uint8_t)m->u.checkpoint.instance;
-	err = table_map(&t->table, fd, shape, error);
-	if (err) {
-		free(t);
-		return err;
-	}
-	/* Pages that are there already cost the poll loop nothing when it writes the replica. */
-	madvise(t->table.base, t->table.geometry.total_bytes, MADV_POPULATE_WRITE);
-	for (t->lanes = 0; t->lanes < shape->lanes; t->lanes++) {
-		err = mirror_stage_init(&t->lane[t->lanes].stage, &t->table.geometry);
-		if (err) {
-			control_table_free(t);
-			return error_set(error, err, "no memory for another checkpoint");
-		}
-	}
-	*out = t;
-	return 0;
 }
 
 static void request_checkpoint(struct control *c, struct control_connection *conn,
@@ -277,7 +160,7 @@ static void request_checkpoint(struct control *c, struct control_connection *con
 	struct error_text error = {"no memory for the request"};
 	struct local_table *t = NULL;
 	struct command *command;
-	int err = table_new(&t, m, fd, &error);
+	int err = control_table_new(&t, m, fd, &error);
 
 	if (err) {
 		refuse(c, conn, m, err, &error);

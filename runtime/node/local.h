@@ -118,8 +118,9 @@ struct local {
 	struct local_slot slot[BRAIN_SLOTS_MAX];
 	struct command *switchover; /**< waits for the brain's answers */
 	uint64_t switchover_pending, switchover_until_ns;
-	uint64_t look_ns;       /**< next look at the often-changing words */
-	uint64_t overruns_gone; /**< gate overruns of workers that ended */
+	uint64_t refusal_due_ns; /**< no event about a refusal before this */
+	uint64_t look_ns;        /**< next look at the often-changing words */
+	uint64_t overruns_gone;  /**< gate overruns of workers that ended */
 	uint64_t gate_overruns;
 };
 
@@ -163,7 +164,7 @@ void local_gate_shut(struct haven_node *n, struct local_component *c, unsigned i
 /** Answer closings that have become certain. */
 void local_gate_scan(struct haven_node *n, struct local_component *c, uint64_t now);
 /** True when the node may write the component's tables of its instance `i`. */
-bool local_gate_baton(struct haven_node *n, const struct local_component *c, unsigned i);
+bool local_gate_baton(const struct local_component *c, unsigned i);
 
 /* ---- local_scan.c: what each turn looks at --------------------------------------------------- */
 

@@ -11,11 +11,30 @@
 #include "node.h"
 
 #define COMMANDS_PER_TURN 8u
+#define REFUSALS_NS (100 * NSEC_PER_MSEC)
 /** The brain answers in the same step or, when its outputs were full, in one of the next. */
 #define SWITCHOVER_ANSWER_NS (2 * NSEC_PER_SEC)
 
+/* Refusals of applications are news, but a fool who tries again and again must not wash everything
+ * else out of the ring. */
+static void tell_refusal(struct haven_node *n, const struct command *c, const char *text)
+{
+	struct event e = publish_event_init(EVENT_CLIENT_REFUSED, EVENT_NOTICE);
+	uint64_t now = n->loop.turn_ns;
+
+	if (c->kind > COMMAND_DEREGISTER || now < n->local.refusal_due_ns)
+		return;
+	n->local.refusal_due_ns = now + REFUSALS_NS;
+	e.node = n->self;
+	e.a = c->client ? (uint64_t)c->client->pid : 0;
+	snprintf(e.detail, sizeof(e.detail), "%s", text);
+	publish_event(n, &e, now);
+}
+
 void local_answer(struct haven_node *n, struct command *c, int result, const char *text)
 {
+	if (result && result != -HAVEN_EAGAIN && result != -HAVEN_ENODE && text)
+		tell_refusal(n, c, text);
 	c->message.result = (int16_t)result;
 	if (text && text != c->message.text)
 		snprintf(c->message.text, sizeof(c->message.text), "%s", text);

@@ -157,9 +157,8 @@ void local_gate_scan(struct haven_node *n, struct local_component *c, uint64_t n
 	}
 }
 
-bool local_gate_baton(struct haven_node *n, const struct local_component *c, unsigned i)
+bool local_gate_baton(const struct local_component *c, unsigned i)
 {
-	(void)n;
 	return c->gate[i].role != HAVEN_PRIMARY &&
 	       gate_confirmed(c, i, c->gate[i].closed_generation);
 }

@@ -114,8 +114,11 @@ static void lane_reset(struct haven_node *n, unsigned slot, const struct local_s
 	struct registry_lane *line = slot_line(n, s);
 
 	mirror_io_reset(&s->table->table, s->lane, &s->table->lane[s->lane].stage, seq);
-	store_release(&line->consumed_seq, seq);
-	store_release(&line->acked_seq, seq);
+	/* What was acknowledged stays told, unless the lane starts below it: then it is gone. */
+	if (seq < line->consumed_seq)
+		store_release(&line->consumed_seq, seq);
+	if (seq < line->acked_seq)
+		store_release(&line->acked_seq, seq);
 	store_release(&line->applied_seq, seq);
 	store_relaxed(&line->lag_records, 0);
 	slot_answer(n, slot, seq, true);
@@ -132,7 +135,7 @@ void local_reset(struct haven_node *n, unsigned slot, uint64_t seq)
 	}
 	lane = &s->table->lane[s->lane];
 	lane->reset_waits = false;
-	if (local_gate_baton(n, s->component, s->table->instance)) {
+	if (local_gate_baton(s->component, s->table->instance)) {
 		lane_reset(n, slot, s, seq);
 		return;
 	}
@@ -154,7 +157,7 @@ void local_resets_scan(struct haven_node *n, struct local_component *c)
 		for (unsigned lane = 0; t->open && lane < t->lanes; lane++) {
 			unsigned slot = t->slot_first + lane;
 
-			if (!t->lane[lane].reset_waits || !local_gate_baton(n, c, t->instance))
+			if (!t->lane[lane].reset_waits || !local_gate_baton(c, t->instance))
 				continue;
 			t->lane[lane].reset_waits = false;
 			lane_reset(n, slot, local_slot(n, slot), t->lane[lane].reset_seq);
@@ -180,7 +183,7 @@ void local_apply(struct haven_node *n, unsigned slot, const struct frame *frame)
 	uint64_t applied = 0;
 	int err;
 
-	if (!s || !local_gate_baton(n, s->component, s->table->instance)) {
+	if (!s || !local_gate_baton(s->component, s->table->instance)) {
 		slot_answer(n, slot, 0, false);
 		return;
 	}

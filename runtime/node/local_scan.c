@@ -76,16 +76,16 @@ static void judge_stuck(struct haven_node *n, struct local_component *c, uint64_
 
 /* May the component be given instance i, or keep it? To be given it the node must hold the baton;
  * to keep it, the component must be healthy. */
-static bool is_up(struct haven_node *n, const struct local_component *c, unsigned i)
+static bool is_up(const struct local_component *c, unsigned i)
 {
 	return c->state == LOCAL_READY && !c->stuck && c->workers && !c->dead_workers &&
-	       (c->gate[i].told_up || local_gate_baton(n, c, i));
+	       (c->gate[i].told_up || local_gate_baton(c, i));
 }
 
 static void judge_up(struct haven_node *n, struct local_component *c)
 {
 	for (unsigned i = 0; i < c->object.instances; i++)
-		local_tell_up(n, c, i, is_up(n, c, i));
+		local_tell_up(n, c, i, is_up(c, i));
 }
 
 /* True when the component's work has moved, or has nowhere to go. */
@@ -153,6 +153,18 @@ static void look_at_component(struct haven_node *n, struct local_component *c, u
 	}
 }
 
+/* The process lives, but what it says cannot be true: nothing more is taken from it. */
+static void evict(struct haven_node *n, struct local_component *c, const char *why, uint64_t now)
+{
+	struct event e = publish_event_init(EVENT_CLIENT_EVICTED, EVENT_CRITICAL);
+
+	e.node = n->self;
+	e.a = (uint64_t)c->object.pid;
+	snprintf(e.detail, sizeof(e.detail), "%s: %s", c->object.name, why);
+	publish_event(n, &e, now);
+	local_fail(n, c, now, why);
+}
+
 static unsigned scan_commits(struct haven_node *n, struct local_component *c, uint64_t now)
 {
 	unsigned moved = 0;
@@ -164,7 +176,7 @@ static unsigned scan_commits(struct haven_node *n, struct local_component *c, ui
 			continue;
 		result = local_commits(n, c, i);
 		if (result < 0) {
-			local_fail(n, c, now, "its lanes contradict themselves");
+			evict(n, c, "its lanes contradict themselves", now);
 			return moved;
 		}
 		moved += (unsigned)result;

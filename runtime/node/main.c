@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "haven_node.h"
@@ -162,6 +163,8 @@ static int serve(struct arguments *a)
 		return err == -HAVEN_ECONFIG ? EXIT_CONFIG : EXIT_OTHER;
 	running = n;
 	install_signals();
+	/* Nothing started from here can gain rights that this process does not have. */
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	err = haven_node_eal_start(n);
 	if (!err)
 		err = haven_node_start(n);

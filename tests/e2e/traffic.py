@@ -10,7 +10,7 @@ import time
 from processes import Failure, wait_until
 from stack import Stack
 
-FILE_BYTES = 256 << 20
+FILE_BYTES = 192 << 20
 RATE = 8 << 20
 IPERF_SECONDS = 26
 NGINX = """

@@ -60,7 +60,8 @@ static void draw_timers(struct sim_options *o, struct prng *p)
 	o->interval_ns = (50 * NSEC_PER_USEC) << prng_below(p, 5);
 	o->lease_ns = o->interval_ns * (6 + prng_below(p, 11));
 	o->suspect_ns = o->interval_ns * 3 + prng_below(p, o->lease_ns / 2 - o->interval_ns * 2);
-	o->guard_ns = o->interval_ns / 20 + prng_below(p, o->interval_ns / 4);
+	o->guard_ns =
+		o->interval_ns / 50 + prng_below(p, o->interval_ns / (prng_below(p, 2) ? 4 : 30));
 	o->stall_ns = o->interval_ns + prng_below(p, o->lease_ns / 4);
 	o->mirror_timeout_ns = o->lease_ns * (2 + prng_below(p, 15));
 	o->rate_ppm = rates[prng_below(p, HAVEN_ARRAY_LEN(rates))];

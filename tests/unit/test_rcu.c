@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "haven_types.h"
+#include "interrupt.h"
 #include "rcu.h"
 
 static struct rcu_domain domain;
@@ -106,8 +107,8 @@ Test(rcu, hostile_words_never_free_more_than_the_current_epoch)
 /* ---- readers and a writer that reuses what the grace period released ---------------------- */
 
 #define OBJECTS 8
-#define READERS 4
-#define ROUNDS 100000
+#define READERS 2
+#define ROUNDS 5000
 
 struct object {
 	uint64_t value, twin; /* equal while the object is published */
@@ -144,55 +145,98 @@ static void *reader(void *argument)
 		look();
 		if (!quiescent)
 			rcu_leave(word);
+		sched_yield(); /* the machine may have fewer CPUs than threads */
 	}
 	rcu_leave(word);
 	return NULL;
 }
 
-Test(rcu, readers_never_see_an_object_in_its_next_use)
-{
-	struct {
-		struct object *object;
-		uint64_t epoch;
-	} waiting[OBJECTS];
-	unsigned n_waiting = 0, free_count = OBJECTS - 1, reused = 0;
-	struct object *free_list[OBJECTS];
-	pthread_t thread[READERS];
+/** What the writer has retired and what he may use. */
+static struct {
+	struct object *object;
+	uint64_t epoch;
+} waiting[OBJECTS];
+static struct object *free_list[OBJECTS];
+static unsigned n_waiting, n_free;
+static uint64_t rounds, reused;
 
+static void writer_init(void)
+{
 	objects[0] = (struct object){1, 1};
 	published = &objects[0];
 	for (unsigned i = 1; i < OBJECTS; i++)
-		free_list[i - 1] = &objects[i];
+		free_list[n_free++] = &objects[i];
+	rounds = 1;
+}
+
+/** One turn: reclaim what has passed, replace the published object if there is a free one. */
+static bool writer_turn(void)
+{
+	uint64_t passed = rcu_poll(&domain), n = ++rounds;
+	struct object *o, *old = published;
+
+	while (n_waiting && waiting[0].epoch <= passed) {
+		/* what a reader that still held it would see at once */
+		store_relaxed(&waiting[0].object->value, 0);
+		store_relaxed(&waiting[0].object->twin, n);
+		free_list[n_free++] = waiting[0].object;
+		memmove(&waiting[0], &waiting[1], --n_waiting * sizeof(waiting[0]));
+		reused++;
+	}
+	if (n_free == 0)
+		return false;
+	o = free_list[--n_free];
+	store_relaxed(&o->value, n);
+	store_relaxed(&o->twin, n);
+	store_release(&published, o);
+	waiting[n_waiting].object = old;
+	waiting[n_waiting++].epoch = rcu_retire_epoch(&domain);
+	return true;
+}
+
+Test(rcu, readers_never_see_an_object_in_its_next_use, .timeout = 60)
+{
+	pthread_t thread[READERS];
+
+	writer_init();
 	for (unsigned i = 0; i < READERS; i++) {
 		rcu_slot_add(&domain, &words[i]);
 		pthread_create(&thread[i], NULL, reader, &words[i]);
 	}
-	for (uint64_t round = 2; round < ROUNDS; round++) {
-		uint64_t passed = rcu_poll(&domain);
-
-		while (n_waiting && waiting[0].epoch <= passed) {
-			/* what a reader that still held it would see at once */
-			store_relaxed(&waiting[0].object->value, 0);
-			store_relaxed(&waiting[0].object->twin, round);
-			free_list[free_count++] = waiting[0].object;
-			memmove(&waiting[0], &waiting[1], --n_waiting * sizeof(waiting[0]));
-			reused++;
-		}
-		if (free_count) {
-			struct object *o = free_list[--free_count], *old = published;
-
-			store_relaxed(&o->value, round);
-			store_relaxed(&o->twin, round);
-			store_release(&published, o);
-			waiting[n_waiting].object = old;
-			waiting[n_waiting++].epoch = rcu_retire_epoch(&domain);
-		} else {
+	while (rounds < ROUNDS)
+		if (!writer_turn())
 			sched_yield();
-		}
-	}
 	store_relaxed(&stop, 1);
 	for (unsigned i = 0; i < READERS; i++)
 		pthread_join(thread[i], NULL);
 	cr_assert_gt(reused, 0, "the test reused nothing, so it showed nothing");
+	cr_assert_eq(torn, 0);
+}
+
+#define INTERRUPTS 20000
+
+static void interrupting_writer(int unused)
+{
+	(void)unused;
+	for (unsigned i = 0; i < 2 * OBJECTS; i++)
+		writer_turn();
+}
+
+Test(rcu, a_reader_interrupted_anywhere_keeps_what_it_holds, .timeout = 60)
+{
+	writer_init();
+	rcu_slot_add(&domain, &words[0]);
+	interrupt_start(interrupting_writer);
+	while (load_relaxed(&rounds) < (uint64_t)INTERRUPTS * 2 * OBJECTS) {
+		rcu_enter(&epoch, &words[0]);
+		for (int i = 0; i < 3; i++) {
+			look();
+			rcu_quiescent(&epoch, &words[0]);
+		}
+		look();
+		rcu_leave(&words[0]);
+	}
+	interrupt_stop();
+	cr_assert_gt(reused, 0);
 	cr_assert_eq(torn, 0);
 }

@@ -461,7 +461,7 @@ Test(registry, a_reader_that_never_moves_cannot_break_the_node)
 		updates++;
 	}
 	cr_assert_eq(status, -HAVEN_EFULL);
-	cr_assert_gt(updates, REGISTRY_COMPONENTS_MAX);
+	cr_assert_gt((unsigned)updates, REGISTRY_COMPONENTS_MAX);
 	cr_assert_eq(registry_remove(&node, handle, &rcu), 0);
 	c = component("new", 1);
 	cr_assert_eq(registry_add(&node, &c, &error), -HAVEN_EFULL);

@@ -163,8 +163,11 @@ static int serve(struct options *o)
 		if (stopping)
 			stats_stop(&stats, &nat);
 		node_leave(&h);
-		if (!stopping)
+		if (!stopping) {
+			nat.now = clock_now_ns();
+			stats_turn(&stats, &nat, 0);
 			pause_ns(ATTACH_TRY_NS);
+		}
 	}
 	return 0;
 }

@@ -103,7 +103,7 @@ struct nat {
 	unsigned announced; /**< announcements sent since the promotion */
 	uint64_t promoted_ns;
 	uint64_t waited_ns; /**< when the queue for next hops was last looked through */
-	bool garp_out;      /**< out[] holds the first announcement */
+	bool garp_out;      /**< out[] holds an announcement */
 	struct nat_counts counts;
 	struct nat_takeover takeover[NAT_TAKEOVERS_MAX]; /**< a ring, newest at n_takeovers - 1 */
 	uint64_t n_takeovers;

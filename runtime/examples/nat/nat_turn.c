@@ -63,6 +63,8 @@ static void nat_promote(struct nat *n, uint64_t epoch)
 		};
 		n->warm_cursor = 0;
 		n->warm = takeover_newest(n)->flows == 0;
+		if (n->warm)
+			takeover_newest(n)->warm_ns = n->now;
 		n->primary = true;
 		n->report = true;
 	}
@@ -124,7 +126,7 @@ bool nat_turn_end(struct nat *n)
 	busy = nat_release(n);
 	if (n->announced < sizeof(announce_after_ns) / sizeof(announce_after_ns[0]) &&
 	    n->now - n->promoted_ns >= announce_after_ns[n->announced]) {
-		n->garp_out = n->announced == 0;
+		n->garp_out = true;
 		n->announced++;
 		nat_announce(n);
 		busy = true;

@@ -211,6 +211,18 @@ static uint8_t *transport_checksum(const struct packet_header *h)
 	return h->l4 + at;
 }
 
+/*
+ * Zero has two forms in one's complement, and equation 3 does not know which one is meant. To UDP
+ * zero says that there is no checksum. An ICMP message of nothing but zeros (an echo reply, number
+ * and identifier 0) has the other form; any other sum is right with either.
+ */
+static void zero_settle(const struct packet_header *h, uint8_t *checksum)
+{
+	if (h->proto == PACKET_UDP ||
+	    (h->proto == PACKET_ICMP && packet_checksum(h->l4, h->l4_bytes, 0) == 0xffff))
+		put16(checksum, 0xffff);
+}
+
 void packet_readdress(struct packet_header *h, enum packet_end end, uint32_t address)
 {
 	uint8_t *at = h->ip + (end == PACKET_SOURCE ? 12 : 16);
@@ -230,11 +242,10 @@ void packet_rewrite(struct packet_header *h, enum packet_end end, uint32_t addre
 		if (!icmp)
 			checksum_swap32(checksum, h->address[end], address);
 		checksum_swap16(checksum, get16(at), port);
-		/* A computed zero is sent as its other form, for zero means none. */
-		if (h->proto == PACKET_UDP && get16(checksum) == 0)
-			put16(checksum, 0xffff);
 	}
 	put16(at, port);
+	if (checksum && get16(checksum) == 0)
+		zero_settle(h, checksum);
 	h->port[end] = port;
 	if (icmp)
 		h->port[PACKET_SOURCE] = h->port[PACKET_DESTINATION] = port;
