@@ -51,6 +51,8 @@ enum mirror_rx_verdict mirror_rx_on_frame(struct mirror_rx *r, const struct fram
 		}
 		return MIRROR_RX_IGNORE;
 	}
+	if (m->number == 0 && m->kind == MIRROR_START)
+		return MIRROR_RX_IGNORE; /* a copy; the replica is still being emptied */
 	r->epoch = m->epoch;
 	if (m->kind == MIRROR_RECORDS || m->kind == MIRROR_ENTRIES)
 		return MIRROR_RX_APPLY;
