@@ -102,48 +102,47 @@ static json_t *only(json_t *list, const char *key, const char *name)
 	return kept;
 }
 
+static const struct column show_components[] = {
+	{"name", "COMPONENT", COLUMN_TEXT},
+	{"node", "NODE", COLUMN_TEXT},
+	{"group", "GROUP", COLUMN_TEXT},
+	{"kind", "KIND", COLUMN_TEXT},
+	{"state", "STATE", COLUMN_TEXT},
+	{"pid", "PID", COLUMN_COUNT},
+	{"registered_ago_ns", "SINCE", COLUMN_DURATION_NS},
+	{"release", "RELEASE", COLUMN_TEXT},
+};
+
+static const struct column show_gates[] = {
+	{"instance", "GATE OF", COLUMN_TEXT},
+	{"node", "NODE", COLUMN_TEXT},
+	{"role", "ROLE", COLUMN_TEXT},
+	{"open", "OPEN", COLUMN_YES},
+	{"valid_for_ns", "FOR", COLUMN_DURATION_NS},
+	{"epoch", "EPOCH", COLUMN_COUNT},
+	{"generation", "GENERATION", COLUMN_COUNT},
+};
+
+static const struct column show_lanes[] = {
+	{"instance", "LANE OF", COLUMN_TEXT},       {"node", "NODE", COLUMN_TEXT},
+	{"checkpoint", "TABLE", COLUMN_COUNT},      {"lane", "LANE", COLUMN_COUNT},
+	{"acked_seq", "ACKED", COLUMN_COUNT},       {"applied_seq", "APPLIED", COLUMN_COUNT},
+	{"consumed_seq", "CONSUMED", COLUMN_COUNT}, {"lag_records", "LAG", COLUMN_COUNT},
+	{"resends", "RESENDS", COLUMN_COUNT},
+};
+
 static void component_show_text(const struct output *o, const json_t *data)
 {
-	static const struct column components[] = {
-		{"name", "COMPONENT", COLUMN_TEXT},
-		{"node", "NODE", COLUMN_TEXT},
-		{"group", "GROUP", COLUMN_TEXT},
-		{"kind", "KIND", COLUMN_TEXT},
-		{"state", "STATE", COLUMN_TEXT},
-		{"pid", "PID", COLUMN_COUNT},
-		{"registered_ago_ns", "SINCE", COLUMN_DURATION_NS},
-		{"release", "RELEASE", COLUMN_TEXT},
-	};
-	static const struct column gates[] = {
-		{"instance", "GATE OF", COLUMN_TEXT},
-		{"node", "NODE", COLUMN_TEXT},
-		{"role", "ROLE", COLUMN_TEXT},
-		{"open", "OPEN", COLUMN_YES},
-		{"valid_for_ns", "FOR", COLUMN_DURATION_NS},
-		{"epoch", "EPOCH", COLUMN_COUNT},
-		{"generation", "GENERATION", COLUMN_COUNT},
-	};
-	static const struct column lanes[] = {
-		{"instance", "LANE OF", COLUMN_TEXT},
-		{"node", "NODE", COLUMN_TEXT},
-		{"checkpoint", "TABLE", COLUMN_COUNT},
-		{"lane", "LANE", COLUMN_COUNT},
-		{"acked_seq", "ACKED", COLUMN_COUNT},
-		{"applied_seq", "APPLIED", COLUMN_COUNT},
-		{"consumed_seq", "CONSUMED", COLUMN_COUNT},
-		{"lag_records", "LAG", COLUMN_COUNT},
-		{"resends", "RESENDS", COLUMN_COUNT},
-	};
 	const json_t *rows = json_object_get(data, "lanes");
 
-	output_table(o, json_object_get(data, "components"), components,
-		     HAVEN_ARRAY_LEN(components));
+	output_table(o, json_object_get(data, "components"), show_components,
+		     HAVEN_ARRAY_LEN(show_components));
 	putchar('\n');
-	output_table(o, json_object_get(data, "gates"), gates, HAVEN_ARRAY_LEN(gates));
+	output_table(o, json_object_get(data, "gates"), show_gates, HAVEN_ARRAY_LEN(show_gates));
 	if (!json_array_size(rows))
 		return;
 	putchar('\n');
-	output_table(o, rows, lanes, HAVEN_ARRAY_LEN(lanes));
+	output_table(o, rows, show_lanes, HAVEN_ARRAY_LEN(show_lanes));
 }
 
 static int component_show_run(struct context *c)

@@ -88,8 +88,10 @@ class Cluster:
         return os.path.join(self.directory, f"nat-{node}.json")
 
     def start_node(self, node):
-        self.family.start("havend-" + node, self.wrap(
-            node, [self.programs.havend, "--force", "--config", self.configuration, "--node", node]))
+        # --force: how this host stalls is known, the timers were chosen for it.
+        command = [self.programs.havend, "--force", "--config", self.configuration,
+                   "--node", node]
+        self.family.start("havend-" + node, self.wrap(node, command))
         process = self.family["havend-" + node]
 
         def listening():

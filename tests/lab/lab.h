@@ -105,6 +105,11 @@ void switch_mark(struct lab_switch *s, uint64_t now);
 
 /* ---- traffic -------------------------------------------------------------------------------- */
 
+#define LAB_SERVER_PORT 7
+/** Inside hosts; a flow's host is its number modulo this. */
+#define LAB_HOSTS 200
+#define LAB_FIRST_HOST 10
+
 /** Which sequence numbers of one direction have come. */
 struct lab_window {
 	uint64_t next; /**< one above the greatest seen */

@@ -71,7 +71,7 @@ struct sim_app {
 	uint32_t known_life; /**< life whose lanes the node has opened, 0: none */
 	bool known_ready;
 	uint64_t death_seen_at; /**< when the node notices that it died */
-	uint64_t stopped_until, poll_at;
+	uint64_t stopped_until;
 	/* what its worker has confirmed */
 	uint32_t confirmed;
 	enum haven_role role;
