@@ -42,7 +42,7 @@ struct registry_gate {
 	uint64_t epoch;          /**< epoch of the role */
 	uint32_t role;           /**< enum haven_role */
 	uint32_t generation;     /**< grows by one with every change of role or epoch, never by a
-				      lease renewal; the application confirms it (client_segment.h) */
+				      lease renewal; the application confirms it */
 	uint32_t component;      /**< index of the owner in the directory, UINT32_MAX: free */
 	uint16_t instance;       /**< cluster-wide instance number */
 	uint16_t assigned_node;  /**< holder in the current view, HAVEN_NODE_NONE if none */

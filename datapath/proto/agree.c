@@ -133,14 +133,15 @@ static bool agree_instance_acceptable(const struct agree *a, const struct agree_
 	uint32_t added = new->in_sync & ~was->in_sync;
 	bool reset = new->lineage != was->lineage;
 
-	/* Giving the state up is a statement of its own, and only the loss of every copy permits it. */
+	/* Giving the state up is a statement of its own, and only the loss of every copy permits
+	 * it. */
 	if (reset && (new->lineage != (uint16_t)(was->lineage + 1) || was->in_sync == 0 ||
 		      !agree_all_lost(a, c, f, i)))
 		return false;
 
 	/* A copy in sync in both views must have lived all along. */
 	for (unsigned n = 0; n < c->n_nodes; n++)
-		if ((new->in_sync & was->in_sync & node_bit(n)) && !reset &&
+		if ((new->in_sync & was->in_sync &node_bit(n)) && !reset &&
 		    !agree_same_life(&a->view, v, n))
 			return false;
 	if (new->holder != HAVEN_NODE_NONE && !(v->members & node_bit(new->holder)))
@@ -328,8 +329,8 @@ static bool agree_quorum(const struct agree_config *c, uint32_t with_memory, uin
 	       (with_memory | without) == c->voters;
 }
 
-int agree_promises(const struct agree *a, const struct agree_config *c,
-		   const struct agree_facts *f, bool *forced, struct view *value)
+int agree_promises(const struct agree *a, const struct agree_config *c, const struct agree_facts *f,
+		   bool *forced, struct view *value)
 {
 	uint32_t admitted = agree_admitted_voters(a, c, f);
 	uint32_t with = 0, without = 0;
@@ -371,9 +372,8 @@ int agree_promises(const struct agree *a, const struct agree_config *c,
 	return 1;
 }
 
-void agree_propose_value(struct agree *a, const struct agree_config *c,
-			 const struct agree_facts *f, const struct view *v, bool forced,
-			 uint64_t now)
+void agree_propose_value(struct agree *a, const struct agree_config *c, const struct agree_facts *f,
+			 const struct view *v, bool forced, uint64_t now)
 {
 	HAVEN_ASSERT(a->phase == AGREE_PREPARE);
 	a->phase = AGREE_ACCEPT;
@@ -427,13 +427,13 @@ static bool agree_tally(const struct agree *a, const struct agree_config *c,
 	if ((unsigned)__builtin_popcount(with) >= agree_majority(c))
 		*start_ns = agree_kth_ready(a, with, agree_majority(c));
 	else
-		*start_ns = agree_kth_ready(a, with | without,
-					    (unsigned)__builtin_popcount(c->voters));
+		*start_ns =
+			agree_kth_ready(a, with | without, (unsigned)__builtin_popcount(c->voters));
 	return true;
 }
 
-bool agree_decided(const struct agree *a, const struct agree_config *c,
-		   const struct agree_facts *f, struct view *v, uint64_t *start_ns)
+bool agree_decided(const struct agree *a, const struct agree_config *c, const struct agree_facts *f,
+		   struct view *v, uint64_t *start_ns)
 {
 	if (agree_tally(a, c, f, a->accepted, a->accepted_digest, start_ns)) {
 		*v = a->accepted_view;

@@ -13,13 +13,15 @@
  *     *all* configured voters (a formation).
  *   - Early voting: a voter may accept a view that takes a role from p while its promise to p still
  *     runs. It says how long (`wait_ns`), grants p nothing more, and whoever counts the votes lets
- *     the new holder start only after a majority's waits are over. Agreement thus overlaps the wait.
+ *     the new holder start only after a majority's waits are over. Agreement thus overlaps the
+ * wait.
  *   - The coordinator of a view (agree_coordinator) may use the first ballot without asking for
  *     promises: nobody else can have been promised anything lower.
  *
- * Voters check a proposal against their own knowledge (agree_acceptable): a holder is displaced only
- * when it released the instance in this very epoch, is suspected by the voter itself, or restarted;
- * only a node with an intact in-sync copy is named holder; only the holder adds to its in-sync set.
+ * Voters check a proposal against their own knowledge (agree_acceptable): a holder is displaced
+ * only when it released the instance in this very epoch, is suspected by the voter itself, or
+ * restarted; only a node with an intact in-sync copy is named holder; only the holder adds to its
+ * in-sync set.
  */
 #ifndef HAVEN_AGREE_H
 #define HAVEN_AGREE_H
@@ -62,7 +64,7 @@ struct agree {
 	bool value_forced; /**< an earlier ballot may have chosen the value */
 	uint64_t phase_since_ns;
 	uint64_t accepted_since_ns; /**< when the own state first held an accepted value */
-	uint64_t round_seen; /**< greatest round seen in this slot */
+	uint64_t round_seen;        /**< greatest round seen in this slot */
 
 	struct agree_vote vote[HAVEN_NODES_MAX]; /**< own vote included */
 	ballot_t heard_ballot;                   /**< newest proposal or accepted value heard */
@@ -91,7 +93,8 @@ uint32_t agree_admitted_voters(const struct agree *a, const struct agree_config 
 /** Node that may use ballot BALLOT(1, node) without a first phase, HAVEN_NODE_NONE if nobody. */
 uint8_t agree_coordinator(const struct agree *a, const struct agree_config *c,
 			  const struct agree_facts *f);
-/** `v` takes a role that `node` has in the committed view (or names it with another incarnation). */
+/** `v` takes a role that `node` has in the committed view (or names it with another incarnation).
+ */
 bool agree_displaces(const struct agree *a, const struct view *v, unsigned node);
 /** `node` has lost its copy of `instance`, by its own word or because it restarted. */
 bool agree_copy_lost(const struct agree *a, const struct agree_config *c,
@@ -130,15 +133,14 @@ void agree_propose(struct agree *a, const struct agree_config *c, const struct a
 		   bool fast, uint64_t now);
 /** Proposer: are promises complete? 1: yes, `*forced` tells whether `*value` must be proposed (a
  *  value that may have been chosen); 0: not yet. */
-int agree_promises(const struct agree *a, const struct agree_config *c,
-		   const struct agree_facts *f, bool *forced, struct view *value);
+int agree_promises(const struct agree *a, const struct agree_config *c, const struct agree_facts *f,
+		   bool *forced, struct view *value);
 /** Proposer: second phase with this value. */
-void agree_propose_value(struct agree *a, const struct agree_config *c,
-			 const struct agree_facts *f, const struct view *v, bool forced,
-			 uint64_t now);
+void agree_propose_value(struct agree *a, const struct agree_config *c, const struct agree_facts *f,
+			 const struct view *v, bool forced, uint64_t now);
 /** Learner: true when a view is decided; then `*v` and the instant from which new holders act. */
-bool agree_decided(const struct agree *a, const struct agree_config *c,
-		   const struct agree_facts *f, struct view *v, uint64_t *start_ns);
+bool agree_decided(const struct agree *a, const struct agree_config *c, const struct agree_facts *f,
+		   struct view *v, uint64_t *start_ns);
 /** Adopt a committed view with a greater epoch; new holders may act from `start_ns`. */
 void agree_commit(struct agree *a, const struct view *v, uint64_t start_ns);
 

@@ -54,13 +54,13 @@ struct frame_beat {
 	ballot_t prepare;      /**< sender asks for promises with this ballot, 0: does not */
 	ballot_t promised, accepted;
 	uint64_t accepted_digest;
-	uint64_t wait_ns;      /**< until the sender's own promises allow what it accepted */
-	uint64_t released;     /**< bit per instance: given up by the sender in this epoch */
-	uint64_t yielded;      /**< subset: and it does not want it back now */
-	uint64_t lost;         /**< bit per instance: sender's copy is gone (was in sync) */
-	uint64_t ready;        /**< bit per instance: healthy component that may be assigned */
-	uint32_t heard;        /**< nodes the sender hears */
-	uint8_t flags;         /**< enum beat_flags */
+	uint64_t wait_ns;  /**< until the sender's own promises allow what it accepted */
+	uint64_t released; /**< bit per instance: given up by the sender in this epoch */
+	uint64_t yielded;  /**< subset: and it does not want it back now */
+	uint64_t lost;     /**< bit per instance: sender's copy is gone (was in sync) */
+	uint64_t ready;    /**< bit per instance: healthy component that may be assigned */
+	uint32_t heard;    /**< nodes the sender hears */
+	uint8_t flags;     /**< enum beat_flags */
 };
 
 enum frame_view_kind {
@@ -106,9 +106,9 @@ struct frame_mirror {
 
 struct frame_mirror_ack {
 	struct mirror_stream stream;
-	uint8_t gap;      /**< a later frame than `next` has come: resend now */
-	uint8_t refused;  /**< receiver cannot hold this stream (shape, memory) */
-	uint64_t epoch;   /**< receiver's view */
+	uint8_t gap;     /**< a later frame than `next` has come: resend now */
+	uint8_t refused; /**< receiver cannot hold this stream (shape, memory) */
+	uint64_t epoch;  /**< receiver's view */
 	uint64_t session;
 	uint64_t next;    /**< all frames below are applied */
 	uint64_t applied; /**< last record of the last whole commit applied */
@@ -150,7 +150,8 @@ enum frame_fault frame_header_decode(const uint8_t *data, size_t size, struct fr
 /** Encode; returns the number of bytes, 0 when it does not fit. For FRAME_MIRROR the payload must
  *  already stand at frame_mirror_payload(out), or be given by u.mirror.payload elsewhere. */
 size_t frame_encode(const struct frame *f, uint8_t *out, size_t size);
-/** Where a mirror frame's payload goes in a buffer of FRAME_BYTES_MAX, so that it is filled once. */
+/** Where a mirror frame's payload goes in a buffer of FRAME_BYTES_MAX, so that it is filled once.
+ */
 uint8_t *frame_mirror_payload(uint8_t *out);
 enum frame_fault frame_decode(const uint8_t *data, size_t size, struct frame *out);
 

@@ -28,7 +28,8 @@ struct lease_terms {
 };
 
 struct lease {
-	uint64_t granted_ns[HAVEN_NODES_MAX]; /**< per voter: send instant it has granted, 0: none */
+	uint64_t
+		granted_ns[HAVEN_NODES_MAX]; /**< per voter: send instant it has granted, 0: none */
 	uint64_t promise_ns[HAVEN_NODES_MAX]; /**< as a voter, per node: promised until */
 	uint64_t until_ns;                    /**< end of the own lease; never moves back */
 };

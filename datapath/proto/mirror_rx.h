@@ -15,10 +15,10 @@ struct mirror_rx {
 	uint8_t src;          /**< sender of the session */
 	uint64_t incarnation; /**< sender's, 0: no session */
 	uint64_t session;
-	uint64_t epoch;       /**< greatest epoch taken: an older one is refused (C4) */
-	uint64_t next;        /**< next frame to apply */
-	uint64_t applied;     /**< last record of the last whole commit applied */
-	uint64_t end_first;   /**< replica is whole once `applied` reaches this */
+	uint64_t epoch;     /**< greatest epoch taken: an older one is refused (C4) */
+	uint64_t next;      /**< next frame to apply */
+	uint64_t applied;   /**< last record of the last whole commit applied */
+	uint64_t end_first; /**< replica is whole once `applied` reaches this */
 	bool end_seen, whole;
 	bool gap, refused, ack_due;
 	uint64_t gaps, duplicates;

@@ -135,7 +135,8 @@ bool mirror_tx_on_ack(struct mirror_tx *t, const struct frame_mirror_ack *ack, u
 		t->applied = ack->applied;
 		progress = true;
 	}
-	/* The position shown with END counts, not the greatest ever: entries may have lowered it. */
+	/* The position shown with END counts, not the greatest ever: entries may have lowered it.
+	 */
 	if (t->end_sent && ack->next > t->end_number && ack->applied >= t->end_first)
 		t->synced = true;
 	if (progress)

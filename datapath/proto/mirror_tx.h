@@ -31,9 +31,9 @@ struct mirror_tx_frame {
 };
 
 struct mirror_tx {
-	uint8_t node;         /**< receiver, HAVEN_NODE_NONE: session closed */
-	bool synced;          /**< the replica is whole; only records follow */
-	bool refused;         /**< receiver cannot hold the stream */
+	uint8_t node; /**< receiver, HAVEN_NODE_NONE: session closed */
+	bool synced;  /**< the replica is whole; only records follow */
+	bool refused; /**< receiver cannot hold the stream */
 	bool end_sent;
 	uint64_t incarnation; /**< receiver's, when the session began */
 	uint64_t session;

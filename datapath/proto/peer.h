@@ -20,12 +20,12 @@
 #define PEER_SENT_SLOTS 64u
 
 struct peer {
-	uint64_t incarnation;    /**< established, 0: none yet */
-	uint64_t candidate;      /**< claimed, not proven yet, 0: none */
-	uint64_t candidate_seq;  /**< own beat seq its echo must reach */
-	uint64_t candidate_in;   /**< newest beat seq heard from the candidate */
+	uint64_t incarnation;   /**< established, 0: none yet */
+	uint64_t candidate;     /**< claimed, not proven yet, 0: none */
+	uint64_t candidate_seq; /**< own beat seq its echo must reach */
+	uint64_t candidate_in;  /**< newest beat seq heard from the candidate */
 	uint64_t candidate_in_ns;
-	uint64_t candidate_run;  /**< run clock when the candidate was last heard */
+	uint64_t candidate_run; /**< run clock when the candidate was last heard */
 
 	uint64_t counter_out; /**< frames sent */
 	uint64_t seq_out;     /**< beats sent */
@@ -34,11 +34,11 @@ struct peer {
 	uint64_t counter_top;  /**< newest counter taken */
 	uint64_t counter_bits; /**< bit n: counter_top - n was taken */
 
-	uint64_t seq_in;    /**< newest beat taken */
-	uint64_t seq_in_ns; /**< when */
-	uint64_t heard_run; /**< run clock of the newest beat taken */
+	uint64_t seq_in;                    /**< newest beat taken */
+	uint64_t seq_in_ns;                 /**< when */
+	uint64_t heard_run;                 /**< run clock of the newest beat taken */
 	uint64_t link_run[HAVEN_LINKS_MAX]; /**< run clock of the newest frame per link, 0: never */
-	bool alive;         /**< heard within the limit */
+	bool alive;                         /**< heard within the limit */
 	uint8_t links_up;
 	struct frame_beat last; /**< newest beat; valid while incarnation != 0 && seq_in != 0 */
 

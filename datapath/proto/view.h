@@ -18,15 +18,15 @@ struct view_instance {
 	uint8_t holder;    /**< node that may act as primary, HAVEN_NODE_NONE: nobody */
 	uint32_t assigned; /**< secondaries: in sync, or being given a replica */
 	uint32_t in_sync;  /**< holder and secondaries that have every acknowledged record. With no
-				holder: the nodes that alone may be named. Empty: state never existed
-				or is provably lost */
+				holder: the nodes that alone may be named. Empty: state never
+				existed or is provably lost */
 	uint16_t lineage;  /**< grows by one whenever the state is given up as lost: what was
 				acknowledged before is not in it */
 };
 
 struct view {
-	uint64_t epoch; /**< 0: no view; grows by one per decision, jumps at a formation */
-	uint8_t author; /**< node that wrote this view */
+	uint64_t epoch;    /**< 0: no view; grows by one per decision, jumps at a formation */
+	uint8_t author;    /**< node that wrote this view */
 	uint8_t formation; /**< decided by every voter, because a majority had no memory */
 	uint8_t n_nodes, n_instances;
 	uint32_t members;                      /**< nodes that may hold roles */

@@ -4,9 +4,9 @@
  *
  * Policy of this release: `2N`, hot standby (any number of secondaries per instance).
  *   - A holder keeps its role while its node lives and it has not given the role up.
- *   - A successor must have an intact, in-sync copy, a healthy component, and a majority in hearing.
- *     Among several: the operator's target, else the present holder, else the preferred node, else
- *     the lowest index. Incumbents win ties, so a returning node does not pull work back.
+ *   - A successor must have an intact, in-sync copy, a healthy component, and a majority in
+ * hearing. Among several: the operator's target, else the present holder, else the preferred node,
+ * else the lowest index. Incumbents win ties, so a returning node does not pull work back.
  *   - When every in-sync copy is provably gone, or there never was one, work starts afresh.
  *   - Secondaries are healthy nodes within the holder's hearing; a secondary that left, or that the
  *     holder finds stuck, leaves the in-sync set; one that has caught up joins it.
@@ -20,13 +20,13 @@
 #include "haven_types.h"
 
 struct plan_node {
-	bool alive;      /**< somebody in hearing hears it, and it may be a member */
-	bool intact;     /**< same incarnation as in the view: what it held it still holds */
-	bool majority;   /**< it hears a majority of the voters: it can hold a lease */
-	uint32_t hears;  /**< nodes in its hearing */
-	uint64_t ready;  /**< bit per instance: healthy component */
+	bool alive;     /**< somebody in hearing hears it, and it may be a member */
+	bool intact;    /**< same incarnation as in the view: what it held it still holds */
+	bool majority;  /**< it hears a majority of the voters: it can hold a lease */
+	uint32_t hears; /**< nodes in its hearing */
+	uint64_t ready; /**< bit per instance: healthy component */
 	uint64_t released, yielded; /**< roles given up in this epoch; not wanted back */
-	uint64_t lost;   /**< bit per instance: no complete copy */
+	uint64_t lost;              /**< bit per instance: no complete copy */
 };
 
 struct plan_instance {

@@ -9,10 +9,12 @@ static const struct {
 } states[] = {
 	[HAVEN_OFFLINE] = {"off-line", {[HAVEN_SPARE] = true}},
 	[HAVEN_SPARE] = {"spare", {[HAVEN_OFFLINE] = true, [HAVEN_SECONDARY] = true}},
-	[HAVEN_SECONDARY] = {"secondary",
-			     {[HAVEN_OFFLINE] = true, [HAVEN_SPARE] = true, [HAVEN_PRIMARY] = true}},
-	[HAVEN_PRIMARY] = {"primary",
-			   {[HAVEN_OFFLINE] = true, [HAVEN_SPARE] = true, [HAVEN_SECONDARY] = true}},
+	[HAVEN_SECONDARY] =
+		{"secondary",
+		 {[HAVEN_OFFLINE] = true, [HAVEN_SPARE] = true, [HAVEN_PRIMARY] = true}},
+	[HAVEN_PRIMARY] =
+		{"primary",
+		 {[HAVEN_OFFLINE] = true, [HAVEN_SPARE] = true, [HAVEN_SECONDARY] = true}},
 };
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(states) == HAVEN_ROLE_COUNT, "a row for every state");
 

@@ -104,7 +104,7 @@ int haven_attach(struct haven **out, const char *run_dir)
 
 void client_release(struct haven *h)
 {
-	if (__atomic_sub_fetch(&h->references, 1, __ATOMIC_ACQ_REL) > 0)
+	if (sub_fetch_acq_rel(&h->references, 1) > 0)
 		return;
 	while (h->components) {
 		struct haven_component *c = h->components;

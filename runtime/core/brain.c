@@ -316,7 +316,8 @@ static void brain_on_tick(struct brain *b, struct brain_outputs *out)
 	b->turn++;
 	b->last_tick_ns = b->now;
 	if (gap > b->config.stall_ns) {
-		/* What came meanwhile has been drained by the caller; what is missing may yet come. */
+		/* What came meanwhile has been drained by the caller; what is missing may yet come.
+		 */
 		brain_note(b, out, NOTE_STALL, 0xff, b->config.self, gap, 0);
 		gap = b->config.stall_ns;
 	}

@@ -21,7 +21,7 @@
 #include "haven_types.h"
 #include "view.h"
 
-#define BRAIN_SLOTS_MAX 64   /**< local lanes (checkpoint lanes) a node may mirror */
+#define BRAIN_SLOTS_MAX 64    /**< local lanes (checkpoint lanes) a node may mirror */
 #define BRAIN_OUTPUTS_MAX 192 /**< outputs of one step; a static bound checks it suffices */
 
 /** Redundancy models of a group. */
@@ -30,8 +30,8 @@ enum redundancy { REDUNDANCY_2N = 0, REDUNDANCY_N_PLUS_M, REDUNDANCY_LOAD_SHARIN
 /** Configuration, the same on every node but for `self`. Constant for the brain's life. */
 struct brain_config {
 	uint8_t self, n_nodes, n_instances;
-	uint32_t voters;    /**< bit per node */
-	uint32_t witnesses; /**< subset of voters */
+	uint32_t voters;      /**< bit per node */
+	uint32_t witnesses;   /**< subset of voters */
 	uint64_t interval_ns; /**< between heartbeats */
 	uint64_t suspect_ns;  /**< silence after which a peer is suspected */
 	uint64_t lease_ns;    /**< L */
@@ -40,32 +40,32 @@ struct brain_config {
 	uint64_t stall_ns;    /**< own turn longer than this is a stall */
 	uint64_t mirror_timeout_ns; /**< a secondary that acknowledges nothing so long is dropped */
 	struct {
-		uint32_t eligible;  /**< nodes that may serve it */
-		uint8_t preferred;  /**< first choice among equals, HAVEN_NODE_NONE: lowest index */
+		uint32_t eligible; /**< nodes that may serve it */
+		uint8_t preferred; /**< first choice among equals, HAVEN_NODE_NONE: lowest index */
 		uint8_t secondaries; /**< how many are wanted, 0…6 */
 	} instance[HAVEN_INSTANCES_MAX];
 };
 
 enum brain_event_kind {
-	BRAIN_TICK = 0,     /**< time has passed, ports are drained */
-	BRAIN_FRAME,        /**< an authenticated frame for this node came on `link` */
-	BRAIN_COMPONENT,    /**< local component of `instance` became `up` (ready) or not */
-	BRAIN_COPY_LOST,    /**< local copy of `instance` is gone (its memory died with its owner) */
-	BRAIN_GATE_CLOSED,  /**< local gate of `instance` is shut and past: nobody here can emit */
-	BRAIN_SLOT_OPEN,    /**< a local lane exists: `slot`, `stream`, `shape`, capacity */
-	BRAIN_SLOT_CLOSE,   /**< it is gone */
-	BRAIN_COMMITTED,    /**< holder: lane `slot` has committed up to `seq`; scan end `count`
-				 (read after seq). Due for every lane of the instance after each
-				 OUT_ROLE that says primary, whenever seq or count changed, and,
-				 with the final values, right before BRAIN_GATE_CLOSED */
-	BRAIN_APPLIED,      /**< secondary: answer to OUT_APPLY/OUT_RESET: applied up to `seq`;
-				 `up` false: it could not be applied (full, malformed) */
-	BRAIN_SWITCHOVER,   /**< operator: move `instance` to `node` (HAVEN_NODE_NONE: any) */
+	BRAIN_TICK = 0,    /**< time has passed, ports are drained */
+	BRAIN_FRAME,       /**< an authenticated frame for this node came on `link` */
+	BRAIN_COMPONENT,   /**< local component of `instance` became `up` (ready) or not */
+	BRAIN_COPY_LOST,   /**< local copy of `instance` is gone (its memory died with its owner) */
+	BRAIN_GATE_CLOSED, /**< local gate of `instance` is shut and past: nobody here can emit */
+	BRAIN_SLOT_OPEN,   /**< a local lane exists: `slot`, `stream`, `shape`, capacity */
+	BRAIN_SLOT_CLOSE,  /**< it is gone */
+	BRAIN_COMMITTED,   /**< holder: lane `slot` has committed up to `seq`; scan end `count`
+				(read after seq). Due for every lane of the instance after each
+				OUT_ROLE that says primary, whenever seq or count changed, and,
+				with the final values, right before BRAIN_GATE_CLOSED */
+	BRAIN_APPLIED,     /**< secondary: answer to OUT_APPLY/OUT_RESET: applied up to `seq`;
+				`up` false: it could not be applied (full, malformed) */
+	BRAIN_SWITCHOVER,  /**< operator: move `instance` to `node` (HAVEN_NODE_NONE: any) */
 };
 
 struct brain_event {
 	enum brain_event_kind kind;
-	uint8_t link;                /**< BRAIN_FRAME */
+	uint8_t link; /**< BRAIN_FRAME */
 	uint8_t instance, node;
 	bool up;
 	uint16_t slot;               /**< 0…BRAIN_SLOTS_MAX-1, chosen by the caller */
@@ -75,21 +75,21 @@ struct brain_event {
 	uint32_t lane_records;       /**< BRAIN_SLOT_OPEN: log slots of the lane */
 	uint64_t seq;
 	uint32_t count;
-	const struct frame *frame;   /**< BRAIN_FRAME */
+	const struct frame *frame; /**< BRAIN_FRAME */
 };
 
 enum brain_output_kind {
-	OUT_FRAME = 0,   /**< send `frame` to frame.dst on every link. A FRAME_MIRROR of kind RECORDS
-			      or ENTRIES has no payload: the caller fills it from lane `slot` */
-	OUT_ROLE,        /**< instance: role here, epoch, valid_until_ns (0 unless primary) */
-	OUT_LEASE,       /**< gates of all local primaries end at valid_until_ns (0: shut now) */
-	OUT_ACKED,       /**< slot: seq acknowledged by the in-sync set; consumed may be reused */
-	OUT_RESET,       /**< slot: empty the replica, then answer BRAIN_APPLIED with seq */
-	OUT_APPLY,       /**< slot: apply the payload of the frame of this event, then answer
-			      BRAIN_APPLIED with the last whole commit's seq */
-	OUT_CLOSE_GATE,  /**< instance: shut the local gate; answer BRAIN_GATE_CLOSED when it is
-			      certain (worker confirmed, dead, or its term has run out) */
-	OUT_EVENT,       /**< tell the world; fields as in shm/events.h */
+	OUT_FRAME = 0,  /**< send `frame` to frame.dst on every link. A FRAME_MIRROR of kind RECORDS
+			     or ENTRIES has no payload: the caller fills it from lane `slot` */
+	OUT_ROLE,       /**< instance: role here, epoch, valid_until_ns (0 unless primary) */
+	OUT_LEASE,      /**< gates of all local primaries end at valid_until_ns (0: shut now) */
+	OUT_ACKED,      /**< slot: seq acknowledged by the in-sync set; consumed may be reused */
+	OUT_RESET,      /**< slot: empty the replica, then answer BRAIN_APPLIED with seq */
+	OUT_APPLY,      /**< slot: apply the payload of the frame of this event, then answer
+			     BRAIN_APPLIED with the last whole commit's seq */
+	OUT_CLOSE_GATE, /**< instance: shut the local gate; answer BRAIN_GATE_CLOSED when it is
+			     certain (worker confirmed, dead, or its term has run out) */
+	OUT_EVENT,      /**< tell the world; fields as in shm/events.h */
 	OUT_COMMAND_DONE, /**< a switchover was accepted (code 0) or refused (code, text) */
 };
 
@@ -135,10 +135,10 @@ const char *brain_reason_name(unsigned reason);
 struct brain_output {
 	enum brain_output_kind kind;
 	uint8_t instance, node;
-	uint8_t role;  /**< enum haven_role */
-	uint8_t note;  /**< enum brain_note */
+	uint8_t role; /**< enum haven_role */
+	uint8_t note; /**< enum brain_note */
 	uint16_t slot;
-	int16_t code;  /**< OUT_COMMAND_DONE: 0 or -enum haven_error */
+	int16_t code; /**< OUT_COMMAND_DONE: 0 or -enum haven_error */
 	uint64_t epoch, valid_until_ns;
 	uint64_t seq, consumed; /**< OUT_ACKED */
 	uint64_t a, b, c;       /**< OUT_EVENT */

@@ -45,7 +45,8 @@ static bool brain_admissible(const struct brain *b, unsigned node)
 	if (node == b->config.self)
 		return brain_is_admitted(b) || !brain_is_voter(b) || brain_amnesic_ready(b);
 	return agree_admitted(&b->agree, node, p->incarnation) ||
-	       (p->alive && (!(b->config.voters & node_bit(node)) || (p->last.flags & BEAT_AMNESIC)));
+	       (p->alive &&
+		(!(b->config.voters & node_bit(node)) || (p->last.flags & BEAT_AMNESIC)));
 }
 
 static bool brain_has_majority(const struct brain *b, uint32_t hears)
@@ -132,8 +133,8 @@ static void brain_compose(const struct brain *b, const struct plan_output *plan,
 	}
 	for (unsigned n = 0; n < b->config.n_nodes; n++)
 		if (plan->members & node_bit(n))
-			v->incarnation[n] = n == b->config.self ? b->incarnation
-								: b->peer[n].incarnation;
+			v->incarnation[n] =
+				n == b->config.self ? b->incarnation : b->peer[n].incarnation;
 	for (unsigned i = 0; i < b->config.n_instances; i++) {
 		v->instance[i].holder = plan->instance[i].holder;
 		v->instance[i].assigned = plan->instance[i].assigned;
@@ -165,7 +166,8 @@ static bool brain_needs_formation(const struct brain *b)
 	uint32_t here = brain_hears(b);
 
 	brain_facts(b, &f);
-	return !brain_has_majority(b, here & agree_admitted_voters(&b->agree, &b->agree_config, &f));
+	return !brain_has_majority(b,
+				   here & agree_admitted_voters(&b->agree, &b->agree_config, &f));
 }
 
 static unsigned brain_index_rank(const struct brain *b)
@@ -191,7 +193,7 @@ static unsigned brain_rank(const struct brain *b, const struct plan_output *plan
 		uint8_t to = plan->instance[i].holder;
 		bool told = from != HAVEN_NODE_NONE &&
 			    (from == self || (b->peer[from].alive &&
-					 (b->peer[from].last.yielded & instance_bit(i))));
+					      (b->peer[from].last.yielded & instance_bit(i))));
 
 		if (from == self && (b->yielded & instance_bit(i)))
 			return 0;
@@ -214,7 +216,8 @@ static uint64_t brain_backoff_ns(const struct brain *b)
 	return 3 * b->config.interval_ns;
 }
 
-/* A value accepted somewhere and never decided keeps its acceptors from granting: finish the slot. */
+/* A value accepted somewhere and never decided keeps its acceptors from granting: finish the slot.
+ */
 static bool brain_slot_hangs(const struct brain *b)
 {
 	const struct agree *a = &b->agree;
@@ -228,7 +231,7 @@ static void brain_report_plan(struct brain *b, const struct plan_output *plan,
 	uint64_t new = plan->no_successor & ~b->no_successor;
 
 	for (unsigned i = 0; i < b->config.n_instances; i++)
-		if (new & instance_bit(i))
+		if (new &instance_bit(i))
 			brain_note(b, out, NOTE_NO_SUCCESSOR, (uint8_t)i, HAVEN_NODE_NONE, 0, 0);
 	b->no_successor |= new;
 }
@@ -445,8 +448,7 @@ void brain_agree_repeat(struct brain *b, unsigned node, struct brain_outputs *ou
 	if (p->last.epoch != a->view.epoch)
 		return;
 	if (a->phase == AGREE_ACCEPT)
-		brain_push_view(b, node,
-				a->value_forced ? FRAME_VIEW_FORCED : FRAME_VIEW_PROPOSED,
+		brain_push_view(b, node, a->value_forced ? FRAME_VIEW_FORCED : FRAME_VIEW_PROPOSED,
 				a->ballot, &a->value, 0, out);
 	else if (a->accepted && p->last.prepare > a->accepted)
 		brain_push_view(b, node, FRAME_VIEW_ACCEPTED, a->accepted, &a->accepted_view, 0,

@@ -58,6 +58,7 @@ struct brain {
 	uint64_t up;       /**< bit per instance: local component is healthy and complete */
 	uint64_t complete; /**< bit per instance: local copy is whole */
 	uint64_t released, yielded;
+	uint64_t lapsed; /**< bit per instance: primary until the lease ended, not released yet */
 	uint8_t role[HAVEN_INSTANCES_MAX]; /**< enum haven_role, as last told */
 	uint64_t role_epoch[HAVEN_INSTANCES_MAX];
 	struct brain_closing closing[HAVEN_INSTANCES_MAX];

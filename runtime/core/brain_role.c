@@ -4,7 +4,7 @@
  * was given up, and moved only along the table of avail/states.c.
  *
  * Giving a role up ("release") is irrevocable within an epoch. It happens in three ways:
- *   - the lease ended: the gate shut itself, whoever looks at the clock cannot emit any more;
+ *   - the lease ended a guard ago: the gate shut itself, and what had passed it is on the wire;
  *   - the component died or was declared unfit: its gate is shut, and when the caller is certain
  *     that it can emit nothing (BRAIN_GATE_CLOSED) the role is released;
  *   - switchover: as before, and what it had committed is acknowledged by the in-sync set first.
@@ -35,8 +35,7 @@ static enum haven_role brain_role_wanted(const struct brain *b, unsigned i)
 		return HAVEN_PRIMARY;
 	if (brain_holds(b, i))
 		return HAVEN_SECONDARY;
-	if ((b->agree.view.instance[i].assigned & node_bit(b->config.self)) &&
-	    brain_is_admitted(b))
+	if ((b->agree.view.instance[i].assigned & node_bit(b->config.self)) && brain_is_admitted(b))
 		return HAVEN_SECONDARY;
 	return HAVEN_SPARE;
 }
@@ -106,13 +105,27 @@ static void brain_progress_closing(struct brain *b, unsigned i, struct brain_out
 		brain_release(b, i, (enum brain_reason)c->reason, true, out);
 }
 
+/* The gate shuts at the lease's end, but what passed it just before is on the wire only a guard
+ * later: so much later is the role released. A lease that comes back in between goes on. */
+static void brain_refresh_lapse(struct brain *b, unsigned i, struct brain_outputs *out)
+{
+	uint64_t bit = instance_bit(i);
+
+	if (!brain_holds(b, i) || (b->released & bit) || b->now < b->lease.until_ns) {
+		b->lapsed &= ~bit;
+		return;
+	}
+	if (b->role[i] == HAVEN_PRIMARY)
+		b->lapsed |= bit;
+	if ((b->lapsed & bit) && b->now >= b->lease.until_ns + b->config.guard_ns)
+		brain_release(b, i, REASON_LEASE_LOST, false, out);
+}
+
 static void brain_refresh_instance(struct brain *b, unsigned i, struct brain_outputs *out)
 {
 	enum haven_role want, next;
 
-	if (b->role[i] == HAVEN_PRIMARY && brain_holds(b, i) && b->now >= b->lease.until_ns &&
-	    !(b->released & instance_bit(i)))
-		brain_release(b, i, REASON_LEASE_LOST, false, out);
+	brain_refresh_lapse(b, i, out);
 	/* A component that died and came back in one epoch is up again, but its copy is gone. */
 	if (brain_holds(b, i) && !(b->up & b->complete & instance_bit(i)) &&
 	    !(b->released & instance_bit(i)))

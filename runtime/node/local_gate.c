@@ -149,7 +149,8 @@ void local_gate_scan(struct haven_node *n, struct local_component *c, uint64_t n
 
 		if (!g->closing)
 			continue;
-		if (!gate_confirmed(c, i, g->closed_generation) && now <= g->last_valid_until_ns)
+		if (!gate_confirmed(c, i, g->closed_generation) &&
+		    now <= g->last_valid_until_ns + n->brain_config.guard_ns)
 			continue;
 		local_commits(n, c, i);
 		g->closing = false;

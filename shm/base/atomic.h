@@ -17,9 +17,11 @@
 #define store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define store_seq(p, v) __atomic_store_n((p), (v), __ATOMIC_SEQ_CST)
+#define sub_fetch_acq_rel(p, v) __atomic_sub_fetch((p), (v), __ATOMIC_ACQ_REL)
 #define fetch_add_relaxed(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
 #define cas_acq_rel(p, expected, desired)                                                          \
-	__atomic_compare_exchange_n((p), (expected), (desired), 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
+	__atomic_compare_exchange_n((p), (expected), (desired), 0, __ATOMIC_ACQ_REL,               \
+				    __ATOMIC_ACQUIRE)
 /** Orders earlier loads before later loads (a reader's second look at a version word). */
 #define fence_acquire() __atomic_thread_fence(__ATOMIC_ACQUIRE)
 /** Orders earlier stores before later stores (a writer's version word before its data). */

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "atomic.h"
 #include "clock.h"
 #include "haven_assert.h"
 #include "sim_args.h"
@@ -177,13 +178,13 @@ static void worker_run(struct shared *shared, const struct sim_args *a, unsigned
 	for (uint64_t seed = a->from + self; seed <= a->to; seed += a->jobs) {
 		uint64_t now = clock_now_ns();
 
-		if (__atomic_load_n(&shared->stop, __ATOMIC_RELAXED) ||
+		if (load_relaxed(&shared->stop) ||
 		    (a->time_limit_ns && now - started > a->time_limit_ns))
 			break;
 		shared->worker[self].seed = seed;
 		if (!run_seed(w, a, seed)) {
 			shared->worker[self].failed = true;
-			__atomic_store_n(&shared->stop, 1, __ATOMIC_RELAXED);
+			store_relaxed(&shared->stop, 1);
 			break;
 		}
 		shared->worker[self].done++;
@@ -270,7 +271,7 @@ static int run_many(const struct sim_args *a)
 			       WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "exit",
 			       WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 			failed = true;
-			__atomic_store_n(&shared->stop, 1, __ATOMIC_RELAXED);
+			store_relaxed(&shared->stop, 1);
 		}
 		failed |= shared->worker[k].failed;
 		stats_add(&sum, &shared->worker[k].stats);
