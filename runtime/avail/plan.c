@@ -143,10 +143,9 @@ static void plan_secondaries(const struct plan_input *in, unsigned i, bool stays
 	for (unsigned n = 0; stays && n < in->n_nodes; n++) {
 		uint32_t bit = plan_bit(n) & assigned;
 
-		if (!bit)
+		if (!bit || !in->node[n].intact || plan_flag(in->node[n].lost, i))
 			continue;
-		if ((p->in_sync & bit) && in->node[n].intact && !plan_flag(in->node[n].lost, i) &&
-		    !(in->self == holder && (p->stuck & bit)))
+		if ((p->in_sync & bit) && !(in->self == holder && (p->stuck & bit)))
 			in_sync |= bit;
 		else if (!(p->in_sync & bit) && in->self == holder && (p->caught_up & bit))
 			in_sync |= bit;

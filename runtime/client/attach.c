@@ -135,6 +135,26 @@ static struct haven_worker *worker_of_thread(struct haven *h)
 	return w;
 }
 
+/* Workers whose threads have died will not end themselves; the kernel is done with their marks.
+ * Under control. */
+static void workers_bury(struct haven *h)
+{
+	struct haven_worker **at = &h->workers;
+
+	while (*at) {
+		struct haven_worker *w = *at;
+
+		if (!client_worker_marked(w->slot)) {
+			at = &w->next;
+			continue;
+		}
+		*at = w->next;
+		free(w);
+		/* Never the last hold: the caller still has its own. */
+		sub_fetch_acq_rel(&h->references, 1);
+	}
+}
+
 void haven_detach(struct haven *h)
 {
 	struct haven_worker *w;
@@ -144,6 +164,7 @@ void haven_detach(struct haven *h)
 	while ((w = worker_of_thread(h)))
 		haven_worker_end(w);
 	pthread_mutex_lock(&h->control);
+	workers_bury(h);
 	for (struct haven_component *c = h->components; c && !client_lost(h); c = c->next) {
 		struct message m = {.type = MESSAGE_DEREGISTER, .handle = c->handle};
 

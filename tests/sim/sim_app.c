@@ -117,7 +117,7 @@ static void app_confirm(struct sim_world *w, struct sim_node *n, unsigned instan
 	if (app->role == HAVEN_PRIMARY) {
 		for (unsigned l = 0; l < w->options.lanes; l++)
 			table_lane_begin(&app->table, l);
-		sim_check_promoted(w, n, instance);
+		app->promoted = true; /* judged when its gate is open */
 	} else {
 		sim_check_ended(w, n, instance);
 	}

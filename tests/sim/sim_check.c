@@ -193,6 +193,11 @@ void sim_check_acting(struct sim_world *w, struct sim_node *n, unsigned instance
 
 	if (!sim_app_may_act(w, n, instance))
 		return;
+	/* A role may be confirmed after its lease has ended: promoted is who starts to act. */
+	if (n->app[instance].promoted) {
+		n->app[instance].promoted = false;
+		sim_check_promoted(w, n, instance);
+	}
 	/* What passed the gate at its last instant is on the wire within the guard. */
 	until = sim_clock_global(&n->clock, n->gate[instance].valid_until_ns + w->options.guard_ns);
 	if (mine->until <= w->now) {

@@ -84,6 +84,7 @@ struct sim_app {
 	bool told[SIM_LANES];
 	uint64_t acked[SIM_LANES], consumed[SIM_LANES];
 	bool working;    /**< a SIM_EV_APP_WORK is under way */
+	bool promoted;   /**< confirmed as primary, has not acted since */
 	uint8_t lane;    /**< of the current commit … */
 	uint32_t staged; /**< … its changes so far */
 	struct sim_record record[SIM_COMMIT_MAX];

@@ -285,9 +285,13 @@ Test(client, workers_take_the_lowest_free_lane)
 	cr_expect_eq(node.segment->worker[3].state, CLIENT_WORKER_ENDED);
 	cr_assert_eq(haven_worker_begin(a.c, &w[3]), 0);
 	cr_expect_eq(haven_worker_lane(w[3]), 3);
-	end(&a);
-	for (unsigned i = 0; i < HAVEN_WORKERS_MAX; i++)
-		cr_expect_not(node.segment && client_worker_marked(&node.segment->worker[i]));
+	haven_detach(a.h);
+	for (unsigned i = 0; i < HAVEN_WORKERS_MAX; i++) {
+		cr_expect_eq(node.segment->worker[i].state, CLIENT_WORKER_ENDED);
+		cr_expect_not(client_worker_marked(&node.segment->worker[i]));
+	}
+	fake_kill(&node);
+	fake_end(&node);
 }
 
 Test(client, a_worker_that_is_not_watched_is_none)
@@ -447,10 +451,8 @@ Test(client, a_poll_tells_progress_and_quiescence)
 
 Test(client, a_commit_reaches_the_node_and_its_acknowledgement_comes_back)
 {
-	struct {
-		struct table_record record;
-		uint8_t data[64];
-	} got;
+	uint64_t room[16];
+	struct table_record *got = (struct table_record *)(void *)room;
 	uint8_t value[8];
 	struct app a;
 
@@ -464,10 +466,10 @@ Test(client, a_commit_reaches_the_node_and_its_acknowledgement_comes_back)
 	cr_expect_eq(haven_commit(a.w, a.t), 2);
 	cr_expect_eq(haven_commit(a.w, a.t), 2, "without changes the same");
 	cr_expect_eq(table_committed(&node.table[0], 0), 2);
-	cr_assert_eq(table_read_record(&node.table[0], 0, 2, &got.record), 0);
-	cr_expect_eq(got.record.op, TABLE_OP_PUT);
-	cr_expect_eq(got.record.flags, TABLE_RECORD_COMMIT);
-	cr_expect_arr_eq(got.record.data, "key00002value002", 16);
+	cr_assert_eq(table_read_record(&node.table[0], 0, 2, got), 0);
+	cr_expect_eq(got->op, TABLE_OP_PUT);
+	cr_expect_eq(got->flags, TABLE_RECORD_COMMIT);
+	cr_expect_arr_eq(got->data, "key00002value002", 16);
 	cr_expect_eq(haven_acked(a.w, a.t), 0);
 	store_release(&fake_lane(&node, 0, 0)->acked_seq, 2);
 	cr_expect_eq(haven_acked(a.w, a.t), 2);

@@ -65,8 +65,12 @@ static int node_join(const struct options *o, struct haven **out)
 		status = haven_component_register(h, &config, &component);
 	if (!status) {
 		instance = haven_instance_find(component, o->instance);
-		status = instance < 0 ? instance
-				      : nat_tables_create(&nat, component, (unsigned)instance);
+		if (instance < 0) {
+			fprintf(stderr, "haven-nat: instance %s of group %s: %s\n", o->instance,
+				o->group, haven_strerror(instance));
+			return instance;
+		}
+		status = nat_tables_create(&nat, component, (unsigned)instance);
 	}
 	if (!status)
 		status = haven_worker_begin(component, &worker);
@@ -155,8 +159,8 @@ static int serve(struct options *o)
 		} else if (!joined) {
 			const char *why = haven_last_error(h);
 
-			fprintf(stderr, "haven-nat: %s\n",
-				status == -HAVEN_ENOENT || !*why ? haven_strerror(status) : why);
+			if (*why)
+				fprintf(stderr, "haven-nat: %s\n", why);
 			node_leave(&h);
 			return 1;
 		}
