@@ -125,8 +125,9 @@ static void brain_compose(const struct brain *b, const struct plan_output *plan,
 	if (formation) {
 		uint64_t floor = b->floor;
 
+		/* Of every voter, also of one that has fallen silent since it promised. */
 		for (unsigned n = 0; n < b->config.n_nodes; n++)
-			if (b->peer[n].alive && b->peer[n].last.floor > floor)
+			if (b->peer[n].last.floor > floor)
 				floor = b->peer[n].last.floor;
 		if (v->epoch <= floor)
 			v->epoch = floor + 1;

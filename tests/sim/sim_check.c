@@ -135,6 +135,10 @@ void sim_check_view(struct sim_world *w, struct sim_node *n)
 	if (c->view_of[place].epoch == v->epoch && c->view_of[place].digest != digest)
 		sim_fail(w, SIM_C2, node, SIM_NONE, "two views of one epoch (epoch, digests)",
 			 v->epoch, digest, c->view_of[place].digest);
+	if (c->view_of[place].epoch < v->epoch && v->epoch < c->view.epoch)
+		sim_fail(w, SIM_C3, node, SIM_NONE,
+			 "a new view does not have the highest epoch (its, highest)", v->epoch,
+			 c->view.epoch, 0);
 	if (c->view_of[place].epoch < v->epoch) {
 		c->view_of[place].epoch = v->epoch;
 		c->view_of[place].digest = digest;

@@ -419,6 +419,21 @@ Test(mirror, a_payload_that_cannot_be_applied_ends_the_session)
 	cr_expect_eq(answer(&r).refused, 1);
 }
 
+/* Emptying a large replica takes time; the sender repeats what is not acknowledged. */
+Test(mirror, a_repeated_start_while_the_replica_is_being_emptied_is_a_copy)
+{
+	struct frame f = from_holder(MIRROR_START, 0, 100);
+	struct mirror_rx r;
+
+	mirror_rx_init(&r);
+	cr_expect_eq(mirror_rx_on_frame(&r, &f, SHAPE), MIRROR_RX_RESET);
+	cr_expect_eq(mirror_rx_on_frame(&r, &f, SHAPE), MIRROR_RX_IGNORE);
+	mirror_rx_on_applied(&r, 100, true);
+	cr_expect_not(r.refused);
+	cr_expect_eq(r.next, 1);
+	cr_expect_eq(hear(&r, MIRROR_RECORDS, 1, 0), MIRROR_RX_APPLY);
+}
+
 Test(mirror, a_second_start_inside_a_session_is_refused)
 {
 	struct mirror_rx r = receiving(100);
