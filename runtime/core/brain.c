@@ -152,7 +152,7 @@ static void brain_fill_beat(struct brain *b, unsigned node, struct frame_beat *b
 	brain_facts(b, &facts);
 	memset(beat, 0, sizeof(*beat));
 	beat->epoch = a->view.epoch;
-	beat->floor = b->floor;
+	beat->floor = brain_floor(b);
 	beat->prepare = a->phase == AGREE_PREPARE ? a->ballot : 0;
 	beat->promised = a->promised;
 	beat->accepted = a->accepted;
@@ -195,7 +195,8 @@ static void brain_send_beat(struct brain *b, unsigned node, struct brain_outputs
 
 	if (p->candidate)
 		brain_send_hello(b, node, true, out);
-	else if (!p->incarnation)
+	/* Also when there is a candidate: it may be a recording, and the living one must hear. */
+	if (!p->incarnation)
 		brain_send_hello(b, node, false, out);
 	f = brain_frame(b, out, FRAME_BEAT, node, 0);
 	if (!f)

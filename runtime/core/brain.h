@@ -155,7 +155,8 @@ struct brain_outputs {
 struct brain;
 /** Bytes of a brain's state; the caller provides that much zeroed, 64-byte aligned memory. */
 size_t brain_bytes(void);
-/** `incarnation`: greater than any this node had; `floor`: no epoch up to here is formed anew. */
+/** `incarnation`: greater than any this node had; `floor`: no epoch up to here is formed anew; from
+ *  a wall clock that counts at least as fast as microseconds. */
 void brain_init(struct brain *b, const struct brain_config *config, uint64_t incarnation,
 		uint64_t floor, uint64_t now);
 void brain_step(struct brain *b, uint64_t now, const struct brain_event *event,

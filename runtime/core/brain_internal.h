@@ -83,6 +83,13 @@ struct brain {
 	uint64_t links_noted[HAVEN_NODES_MAX];
 };
 
+/** Epochs grow slower than microseconds pass, so what was decided while this node ran, even if
+ *  everybody who knew it has forgotten, stays below a floor that grows with time. */
+static inline uint64_t brain_floor(const struct brain *b)
+{
+	return b->floor + (b->now - b->start_ns) / 1000;
+}
+
 static inline uint64_t instance_bit(unsigned i)
 {
 	return (uint64_t)1 << i;

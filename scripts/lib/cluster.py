@@ -11,7 +11,7 @@ import threading
 
 from processes import Failure, wait_until
 
-SUSPECT_MS, LEASE_MS = 8, 20
+SUSPECT_MS, LEASE_MS = 12, 25
 GATEWAY = "10.0.0.1/24"
 OUTSIDE = "192.0.2.1/24"
 

@@ -94,6 +94,10 @@ static void check_loss(struct sim_world *w, unsigned node, unsigned i)
 		if (!(old & node_bit(k)) || !n->up || n->incarnation != c->before.incarnation[k] ||
 		    !n->app[i].alive || n->app[i].known_life != n->app[i].life)
 			continue;
+		/* A node that never learnt the last view before a formation cannot know that its
+		 * copy counts; those who could tell have forgotten. */
+		if (c->view.formation && (k == node ? n->epoch_before : n->epoch) < c->before.epoch)
+			continue;
 		if (sim_check_copy(w, n, i, &lane, &why))
 			sim_fail(w, SIM_C5, k, i,
 				 "a view gives the state up although this copy is whole "
@@ -124,6 +128,7 @@ void sim_check_view(struct sim_world *w, struct sim_node *n)
 	if (v->epoch < n->epoch)
 		sim_fail(w, SIM_C3, node, SIM_NONE, "the node's epoch goes back (from, to)",
 			 n->epoch, v->epoch, 0);
+	n->epoch_before = n->epoch;
 	n->epoch = v->epoch;
 	for (unsigned i = 0; i < w->options.instances; i++)
 		sim_trace_add(&w->trace, w->now, SIM_TR_VIEW, node, i,

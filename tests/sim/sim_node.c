@@ -62,7 +62,8 @@ static void node_configure(const struct sim_options *o, unsigned self, struct br
 void sim_node_start(struct sim_world *w, struct sim_node *n)
 {
 	unsigned self = sim_node_index(w, n);
-	uint64_t wall = WALL_START_NS + n->clock.wall_skew_ns + w->now;
+	uint64_t wall =
+		WALL_START_NS + n->clock.wall_skew_ns + (sim_node_now(w, n) - n->clock.offset_ns);
 	struct brain_config config;
 
 	if (n->up)
@@ -81,7 +82,7 @@ void sim_node_start(struct sim_world *w, struct sim_node *n)
 	n->in_turn = false;
 	n->turn_at = SIM_NEVER;
 	n->incarnation = wall > n->incarnation ? wall : n->incarnation + 1;
-	n->epoch = 0;
+	n->epoch = n->epoch_before = 0;
 	node_configure(&w->options, self, &config);
 	memset(n->brain, 0, brain_bytes());
 	brain_init(n->brain, &config, n->incarnation, wall / 1000, sim_node_now(w, n));

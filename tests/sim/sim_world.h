@@ -102,7 +102,8 @@ struct sim_node {
 	uint64_t incarnation;
 	struct sim_clock clock;
 	struct brain *brain;
-	uint64_t epoch; /**< of its view as last seen by the checks */
+	uint64_t epoch;        /**< of its view as last seen by the checks … */
+	uint64_t epoch_before; /**< … and of the view before that */
 	uint64_t turn_at, paused_until;
 	uint32_t turn; /**< id of the scheduled turn; others are void */
 	bool in_turn;
