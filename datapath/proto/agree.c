@@ -141,7 +141,7 @@ static bool agree_instance_acceptable(const struct agree *a, const struct agree_
 
 	/* A copy in sync in both views must have lived all along. */
 	for (unsigned n = 0; n < c->n_nodes; n++)
-		if ((new->in_sync & was->in_sync &node_bit(n)) && !reset &&
+		if ((new->in_sync & was->in_sync & node_bit(n)) && !reset &&
 		    !agree_same_life(&a->view, v, n))
 			return false;
 	if (new->holder != HAVEN_NODE_NONE && !(v->members & node_bit(new->holder)))
@@ -405,7 +405,7 @@ static uint64_t agree_kth_ready(const struct agree *a, uint32_t voters, unsigned
 /* Is the value with this ballot and digest decided by the votes known? */
 static bool agree_tally(const struct agree *a, const struct agree_config *c,
 			const struct agree_facts *f, ballot_t ballot, uint64_t digest,
-			bool formation, uint64_t *start_ns)
+			uint64_t *start_ns)
 {
 	uint32_t admitted = agree_admitted_voters(a, c, f);
 	uint32_t with = 0, without = 0;
@@ -422,9 +422,7 @@ static bool agree_tally(const struct agree *a, const struct agree_config *c,
 		else if (v->amnesic)
 			without |= node_bit(n);
 	}
-	/* All voters together decide nothing but a formation: those who forgot may have decided
-	 * another ordinary value for the same epoch. */
-	if (!agree_quorum(c, with, formation ? without : 0))
+	if (!agree_quorum(c, with, without))
 		return false;
 	if ((unsigned)__builtin_popcount(with) >= agree_majority(c))
 		*start_ns = agree_kth_ready(a, with, agree_majority(c));
@@ -437,13 +435,11 @@ static bool agree_tally(const struct agree *a, const struct agree_config *c,
 bool agree_decided(const struct agree *a, const struct agree_config *c, const struct agree_facts *f,
 		   struct view *v, uint64_t *start_ns)
 {
-	if (agree_tally(a, c, f, a->accepted, a->accepted_digest, a->accepted_view.formation != 0,
-			start_ns)) {
+	if (agree_tally(a, c, f, a->accepted, a->accepted_digest, start_ns)) {
 		*v = a->accepted_view;
 		return true;
 	}
-	if (agree_tally(a, c, f, a->heard_ballot, a->heard_digest, a->heard_view.formation != 0,
-			start_ns)) {
+	if (agree_tally(a, c, f, a->heard_ballot, a->heard_digest, start_ns)) {
 		*v = a->heard_view;
 		return true;
 	}

@@ -112,32 +112,26 @@ static void brain_plan(struct brain *b, struct plan_output *plan)
 	plan_make(&in, plan);
 }
 
-/* An epoch that nobody can have used: above the floor of every voter, also of one that has fallen
- * silent since it promised. */
-static void brain_make_formation(const struct brain *b, struct view *v)
-{
-	uint64_t floor = brain_floor(b);
-
-	for (unsigned n = 0; n < b->config.n_nodes; n++)
-		if (b->peer[n].last.floor > floor)
-			floor = b->peer[n].last.floor;
-	if (v->epoch <= floor)
-		v->epoch = floor + 1;
-	v->formation = 1;
-}
-
 static void brain_compose(const struct brain *b, const struct plan_output *plan, bool formation,
 			  struct view *v)
 {
 	*v = b->agree.view;
 	v->epoch = b->agree.view.epoch + 1;
 	v->author = b->config.self;
-	v->formation = 0;
+	v->formation = formation;
 	v->n_nodes = b->config.n_nodes;
 	v->n_instances = b->config.n_instances;
 	v->members = plan->members;
-	if (formation)
-		brain_make_formation(b, v);
+	if (formation) {
+		uint64_t floor = brain_floor(b);
+
+		/* Of every voter, also of one that has fallen silent since it promised. */
+		for (unsigned n = 0; n < b->config.n_nodes; n++)
+			if (b->peer[n].last.floor > floor)
+				floor = b->peer[n].last.floor;
+		if (v->epoch <= floor)
+			v->epoch = floor + 1;
+	}
 	for (unsigned n = 0; n < b->config.n_nodes; n++)
 		if (plan->members & node_bit(n))
 			v->incarnation[n] =
@@ -265,10 +259,6 @@ static void brain_second_phase(struct brain *b, struct brain_outputs *out)
 		brain_compose(b, &plan, formation, &v);
 		b->proposal_reason = formation ? REASON_FORMATION : plan.reason;
 		b->reason_instance = plan.about_instance;
-	} else if (formation && !v.formation) {
-		/* It may have been chosen, so its content stands. Its epoch may be that of another
-		 * view, decided by voters that have forgotten: it is decided under a new one. */
-		brain_make_formation(b, &v);
 	}
 	agree_propose_value(&b->agree, &b->agree_config, &f, &v, forced, b->now);
 	brain_note(b, out, NOTE_VIEW_PROPOSED, b->reason_instance, b->config.self,

@@ -114,6 +114,20 @@ void sim_check_lost_note(struct sim_world *w, unsigned instance)
 	w->check.unnamed[instance] = false;
 }
 
+/* The promise holds while a majority of the voters keeps its memory. */
+static bool check_majority_remembers(const struct sim_world *w, const uint64_t *life)
+{
+	unsigned voters = 0, same = 0;
+
+	for (unsigned k = 0; k < w->options.nodes; k++) {
+		if (!(w->options.voters & node_bit(k)))
+			continue;
+		voters++;
+		same += w->node[k].up && w->node[k].incarnation == life[k];
+	}
+	return same > voters / 2;
+}
+
 void sim_check_view(struct sim_world *w, struct sim_node *n)
 {
 	const struct view *v = brain_view(n->brain);
@@ -137,7 +151,8 @@ void sim_check_view(struct sim_world *w, struct sim_node *n)
 	digest = view_digest(v);
 	sim_hash(w, v->epoch, digest);
 	w->stats.checks[SIM_C2]++;
-	if (c->view_of[place].epoch == v->epoch && c->view_of[place].digest != digest)
+	if (c->view_of[place].epoch == v->epoch && c->view_of[place].digest != digest &&
+	    check_majority_remembers(w, c->view_of[place].life))
 		sim_fail(w, SIM_C2, node, SIM_NONE, "two views of one epoch (epoch, digests)",
 			 v->epoch, digest, c->view_of[place].digest);
 	if (c->view_of[place].epoch < v->epoch && v->epoch < c->view.epoch)
@@ -147,6 +162,8 @@ void sim_check_view(struct sim_world *w, struct sim_node *n)
 	if (c->view_of[place].epoch < v->epoch) {
 		c->view_of[place].epoch = v->epoch;
 		c->view_of[place].digest = digest;
+		for (unsigned k = 0; k < w->options.nodes; k++)
+			c->view_of[place].life[k] = w->node[k].incarnation;
 	}
 	if (v->epoch <= c->view.epoch)
 		return;

@@ -78,6 +78,7 @@ struct sim_check {
 	struct view view, before;    /**< with the highest epoch anywhere, and the one before it */
 	struct {
 		uint64_t epoch, digest;
+		uint64_t life[SIM_NODES]; /**< incarnations when it was first seen */
 	} view_of[SIM_EPOCHS];
 	struct {
 		uint64_t epoch, incarnation;

@@ -27,13 +27,12 @@ struct mail {
 /** What voters with memory accepted in one slot, per ballot; and what is therefore chosen. */
 struct slot {
 	uint64_t chosen;
-	struct view chosen_view;
 	unsigned n;
 	struct {
 		ballot_t ballot;
 		uint64_t digest;
 		uint32_t voters;
-	} vote[512];
+	} vote[64];
 };
 
 struct world {
@@ -74,7 +73,7 @@ static void judge_accept(struct world *w, unsigned k)
 		return;
 	for (at = 0; at < s->n && s->vote[at].ballot != a->accepted; at++)
 		;
-	cr_assert_lt(at, 512);
+	cr_assert_lt(at, 64);
 	if (at == s->n) {
 		s->n++;
 		s->vote[at].ballot = a->accepted;
@@ -88,21 +87,6 @@ static void judge_accept(struct world *w, unsigned k)
 		  "seed %llu: two values chosen in the slot after epoch %llu",
 		  (unsigned long long)w->seed, (unsigned long long)a->view.epoch);
 	s->chosen = a->accepted_digest;
-	s->chosen_view = a->accepted_view;
-}
-
-/* A formation is decided by all voters together, in an epoch of its own. What a majority may have
- * chosen before for the same slot is its content. */
-static void judge_formation(struct world *w, uint64_t base, const struct view *v)
-{
-	const struct slot *s = &w->slot[base % SLOTS_MAX];
-
-	if (s->chosen)
-		cr_assert(view_same_body(&s->chosen_view, v),
-			  "seed %llu: a formation after epoch %llu drops what was chosen",
-			  (unsigned long long)w->seed, (unsigned long long)base);
-	if (v->epoch > w->newest.epoch)
-		w->newest = *v;
 }
 
 static void judge_commit(struct world *w, const struct view *v)
@@ -147,7 +131,6 @@ static struct view wish(struct world *w, const struct node *n)
 	struct view v = n->agree.view;
 
 	v.epoch++;
-	v.formation = 0;
 	v.author = n->config.self;
 	v.members = node_bit(n->config.self) |
 		    ((uint32_t)prng_next(&w->prng) & (node_bit(w->nodes) - 1));
@@ -171,20 +154,12 @@ static void node_progress(struct world *w, unsigned k)
 	if (agree_promises(a, &n->config, &n->facts, &forced, &v) == 1) {
 		if (!forced)
 			v = wish(w, n);
-		if ((unsigned)__builtin_popcount(agree_admitted_voters(a, &n->config, &n->facts)) <=
-		    w->nodes / 2) {
-			v.formation = 1;
-			v.epoch = w->newest.epoch + 1;
-		}
 		agree_propose_value(a, &n->config, &n->facts, &v, forced, NOW);
 	}
 	if (a->accepted != before)
 		judge_accept(w, k);
 	if (agree_decided(a, &n->config, &n->facts, &v, &start)) {
-		if (v.formation)
-			judge_formation(w, a->view.epoch, &v);
-		else
-			judge_commit(w, &v);
+		judge_commit(w, &v);
 		agree_commit(a, &v, start);
 	}
 }
