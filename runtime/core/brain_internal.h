@@ -70,7 +70,9 @@ struct brain {
 	uint32_t caught_up[HAVEN_INSTANCES_MAX], stuck[HAVEN_INSTANCES_MAX];
 	uint64_t session_next;
 	struct brain_slot slot[BRAIN_SLOTS_MAX];
-	uint16_t mirror_cursor; /**< slot to serve first in the next step */
+	uint64_t open_slots;                 /**< bit per open slot */
+	uint64_t slots[HAVEN_INSTANCES_MAX]; /**< the same, by instance */
+	uint16_t mirror_cursor;              /**< slot to serve first in the next step */
 
 	bool plan_due, beat_now;
 	uint64_t next_beat_ns, next_plan_ns;
@@ -93,6 +95,12 @@ static inline uint64_t brain_floor(const struct brain *b)
 static inline uint64_t instance_bit(unsigned i)
 {
 	return (uint64_t)1 << i;
+}
+
+HAVEN_STATIC_ASSERT(BRAIN_SLOTS_MAX == 64, "a word has a bit for every slot");
+static inline uint64_t slot_bit(unsigned n)
+{
+	return (uint64_t)1 << n;
 }
 
 /* ---- brain.c ---- */

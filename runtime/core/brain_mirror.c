@@ -20,12 +20,18 @@ void brain_mirror_on_slot(struct brain *b, const struct brain_event *e)
 {
 	struct brain_slot *s = &b->slot[e->slot];
 
+	if (s->open)
+		b->slots[s->stream.instance] &= ~slot_bit(e->slot);
+	b->open_slots &= ~slot_bit(e->slot);
 	memset(s, 0, sizeof(*s));
 	mirror_rx_init(&s->rx);
 	for (unsigned k = 0; k < BRAIN_SESSIONS; k++)
 		mirror_tx_close(&s->tx[k]);
 	if (e->kind == BRAIN_SLOT_CLOSE)
 		return;
+	HAVEN_ASSERT(e->stream.instance < HAVEN_INSTANCES_MAX);
+	b->open_slots |= slot_bit(e->slot);
+	b->slots[e->stream.instance] |= slot_bit(e->slot);
 	HAVEN_ASSERT(e->record_bytes > 0 && e->record_bytes <= FRAME_MIRROR_PAYLOAD_MAX);
 	s->open = true;
 	s->stream = e->stream;
@@ -46,9 +52,25 @@ void brain_mirror_on_committed(struct brain *b, const struct brain_event *e)
 	s->reported = true;
 }
 
-static bool brain_slot_of(const struct brain_slot *s, unsigned i)
+/* The least slot in the set, which is not empty; it is taken out. */
+static unsigned brain_take_slot(uint64_t *set)
 {
-	return s->open && s->stream.instance == i;
+	unsigned n = (unsigned)__builtin_ctzll(*set);
+
+	*set &= *set - 1;
+	return n;
+}
+
+/* Open slot of a stream, NULL: none. */
+static struct brain_slot *brain_slot_of(struct brain *b, const struct mirror_stream *stream)
+{
+	for (uint64_t left = b->slots[stream->instance]; left;) {
+		struct brain_slot *s = &b->slot[brain_take_slot(&left)];
+
+		if (memcmp(&s->stream, stream, sizeof(*stream)) == 0)
+			return s;
+	}
+	return NULL;
 }
 
 /* ---- secondary ------------------------------------------------------------------------------- */
@@ -76,43 +98,35 @@ static bool brain_takes_from(const struct brain *b, const struct frame *f)
 void brain_mirror_on_frame(struct brain *b, const struct frame *f, struct brain_outputs *out)
 {
 	const struct frame_mirror *m = &f->u.mirror;
+	enum mirror_rx_verdict verdict;
 	struct brain_output *o;
+	struct brain_slot *s;
 
 	if (m->stream.instance >= b->config.n_instances || !brain_takes_from(b, f))
 		return;
-	for (unsigned n = 0; n < BRAIN_SLOTS_MAX; n++) {
-		struct brain_slot *s = &b->slot[n];
-		enum mirror_rx_verdict verdict;
-
-		if (!s->open || memcmp(&s->stream, &m->stream, sizeof(m->stream)) != 0)
-			continue;
-		if (!brain_room(out, 1))
-			return; /* as if lost: it will be sent again */
-		verdict = mirror_rx_on_frame(&s->rx, f, s->shape);
-		if (verdict != MIRROR_RX_RESET && verdict != MIRROR_RX_APPLY)
-			return;
-		if (verdict == MIRROR_RX_RESET)
-			b->complete &= ~instance_bit(m->stream.instance);
-		o = brain_out(out, verdict == MIRROR_RX_RESET ? OUT_RESET : OUT_APPLY);
-		o->slot = (uint16_t)n;
-		o->instance = m->stream.instance;
-		o->seq = m->first;
+	s = brain_slot_of(b, &m->stream);
+	if (!s || !brain_room(out, 1))
+		return; /* as if lost: it will be sent again */
+	verdict = mirror_rx_on_frame(&s->rx, f, s->shape);
+	if (verdict != MIRROR_RX_RESET && verdict != MIRROR_RX_APPLY)
 		return;
-	}
+	if (verdict == MIRROR_RX_RESET)
+		b->complete &= ~instance_bit(m->stream.instance);
+	o = brain_out(out, verdict == MIRROR_RX_RESET ? OUT_RESET : OUT_APPLY);
+	o->slot = (uint16_t)(s - b->slot);
+	o->instance = m->stream.instance;
+	o->seq = m->first;
 }
 
 static bool brain_copy_whole(const struct brain *b, unsigned i)
 {
-	bool any = false;
+	for (uint64_t left = b->slots[i]; left;) {
+		const struct mirror_rx *rx = &b->slot[brain_take_slot(&left)].rx;
 
-	for (unsigned n = 0; n < BRAIN_SLOTS_MAX; n++) {
-		if (!brain_slot_of(&b->slot[n], i))
-			continue;
-		any = true;
-		if (!b->slot[n].rx.whole || b->slot[n].rx.refused)
+		if (!rx->whole || rx->refused)
 			return false;
 	}
-	return any;
+	return b->slots[i] != 0;
 }
 
 void brain_mirror_on_applied(struct brain *b, const struct brain_event *e)
@@ -132,9 +146,8 @@ void brain_mirror_on_copy_lost(struct brain *b, unsigned i)
 	HAVEN_ASSERT(i < b->config.n_instances);
 	b->complete &= ~instance_bit(i);
 	b->beat_now = b->plan_due = true;
-	for (unsigned n = 0; n < BRAIN_SLOTS_MAX; n++)
-		if (brain_slot_of(&b->slot[n], i))
-			mirror_rx_init(&b->slot[n].rx);
+	for (uint64_t left = b->slots[i]; left;)
+		mirror_rx_init(&b->slot[brain_take_slot(&left)].rx);
 }
 
 static void brain_send_ack(struct brain *b, unsigned n, struct brain_outputs *out)
@@ -160,27 +173,20 @@ static void brain_send_ack(struct brain *b, unsigned n, struct brain_outputs *ou
 /* A component without checkpoints has nothing to copy. */
 static void brain_stateless_tick(struct brain *b)
 {
-	for (unsigned i = 0; i < b->config.n_instances; i++) {
-		bool any = false;
-
-		for (unsigned n = 0; n < BRAIN_SLOTS_MAX && !any; n++)
-			any = brain_slot_of(&b->slot[n], i);
-		if (!any && (b->up & instance_bit(i)) && !brain_holds(b, i))
+	for (unsigned i = 0; i < b->config.n_instances; i++)
+		if (!b->slots[i] && (b->up & instance_bit(i)) && !brain_holds(b, i))
 			b->complete |= instance_bit(i);
-	}
 }
 
 static void brain_secondary_tick(struct brain *b, struct brain_outputs *out)
 {
 	if ((b->up & ~b->complete) != 0)
 		brain_stateless_tick(b);
-	for (unsigned n = 0; n < BRAIN_SLOTS_MAX; n++) {
+	for (uint64_t left = b->open_slots; left;) {
+		unsigned n = brain_take_slot(&left);
 		struct brain_slot *s = &b->slot[n];
-		uint64_t bit;
+		uint64_t bit = instance_bit(s->stream.instance);
 
-		if (!s->open)
-			continue;
-		bit = instance_bit(s->stream.instance);
 		if (s->rx.whole && !(b->complete & bit) &&
 		    brain_copy_whole(b, s->stream.instance)) {
 			b->complete |= bit;
@@ -220,17 +226,15 @@ void brain_mirror_on_ack(struct brain *b, const struct frame *f)
 {
 	const struct frame_mirror_ack *ack = &f->u.ack;
 
-	for (unsigned n = 0; n < BRAIN_SLOTS_MAX; n++) {
-		struct brain_slot *s = &b->slot[n];
-		struct mirror_tx *t;
+	struct brain_slot *s;
+	struct mirror_tx *t;
 
-		if (!s->open || memcmp(&s->stream, &ack->stream, sizeof(ack->stream)) != 0)
-			continue;
-		t = brain_session(s, f->src);
-		if (t && t->incarnation == f->src_incarnation)
-			mirror_tx_on_ack(t, ack, b->run);
+	if (ack->stream.instance >= b->config.n_instances)
 		return;
-	}
+	s = brain_slot_of(b, &ack->stream);
+	t = s ? brain_session(s, f->src) : NULL;
+	if (t && t->incarnation == f->src_incarnation)
+		mirror_tx_on_ack(t, ack, b->run);
 }
 
 static void brain_close_session(struct brain *b, struct brain_slot *s, struct mirror_tx *t)
@@ -287,9 +291,8 @@ static void brain_note_synced(struct brain *b, unsigned i, unsigned n, struct br
 {
 	uint64_t entries = 0, since = b->now;
 
-	for (unsigned k = 0; k < BRAIN_SLOTS_MAX; k++) {
-		const struct mirror_tx *t =
-			brain_slot_of(&b->slot[k], i) ? brain_session(&b->slot[k], n) : NULL;
+	for (uint64_t left = b->slots[i]; left;) {
+		const struct mirror_tx *t = brain_session(&b->slot[brain_take_slot(&left)], n);
 
 		if (!t)
 			continue;
@@ -309,18 +312,14 @@ static void brain_judge_secondaries(struct brain *b, unsigned i, struct brain_ou
 	if (!(b->up & b->complete & instance_bit(i)))
 		return;
 	for (unsigned n = 0; n < b->config.n_nodes; n++) {
-		bool whole = true, caught_up = true, stuck = false, any = false;
+		bool whole = true, caught_up = true, stuck = false, any = b->slots[i] != 0;
 
 		if (!(in->assigned & node_bit(n)))
 			continue;
-		for (unsigned k = 0; k < BRAIN_SLOTS_MAX; k++) {
-			struct brain_slot *s = &b->slot[k];
-			struct mirror_tx *t;
+		for (uint64_t left = b->slots[i]; left;) {
+			struct brain_slot *s = &b->slot[brain_take_slot(&left)];
+			struct mirror_tx *t = brain_session(s, n);
 
-			if (!brain_slot_of(s, i))
-				continue;
-			any = true;
-			t = brain_session(s, n);
 			whole = whole && t && t->synced;
 			caught_up = caught_up && t && t->applied >= s->acked;
 			stuck = stuck || !t ||
@@ -416,18 +415,22 @@ static unsigned brain_pump(struct brain *b, unsigned n, unsigned budget, struct 
 
 static void brain_holder_tick(struct brain *b, struct brain_outputs *out)
 {
-	unsigned budget = BRAIN_MIRROR_BUDGET;
+	unsigned budget = BRAIN_MIRROR_BUDGET, cursor = b->mirror_cursor;
+	uint64_t left;
 	bool holds[HAVEN_INSTANCES_MAX];
 
 	for (unsigned i = 0; i < b->config.n_instances; i++)
 		holds[i] = brain_holds(b, i) &&
 			   (b->role[i] == HAVEN_PRIMARY || b->closing[i].reason != REASON_NONE);
-	for (unsigned k = 0; k < BRAIN_SLOTS_MAX; k++) {
-		unsigned n = (b->mirror_cursor + k) % BRAIN_SLOTS_MAX;
+	/* Turned so that the slot to serve first is bit 0. */
+	left = cursor ? b->open_slots >> cursor | b->open_slots << (BRAIN_SLOTS_MAX - cursor)
+		      : b->open_slots;
+	while (left) {
+		unsigned n = (cursor + brain_take_slot(&left)) % BRAIN_SLOTS_MAX;
 		struct brain_slot *s = &b->slot[n];
 		unsigned made;
 
-		if (!s->open || !holds[s->stream.instance])
+		if (!holds[s->stream.instance])
 			continue;
 		brain_keep_sessions(b, s, out);
 		brain_acknowledge(b, n, out);
@@ -452,21 +455,22 @@ void brain_mirror_tick(struct brain *b, struct brain_outputs *out)
 
 bool brain_mirror_drained(const struct brain *b, unsigned i)
 {
-	for (unsigned n = 0; n < BRAIN_SLOTS_MAX; n++)
-		if (brain_slot_of(&b->slot[n], i) && b->slot[n].acked < b->slot[n].committed)
+	for (uint64_t left = b->slots[i]; left;) {
+		const struct brain_slot *s = &b->slot[brain_take_slot(&left)];
+
+		if (s->acked < s->committed)
 			return false;
+	}
 	return true;
 }
 
 /* First to serve an instance that has no state (or none left): the copy starts empty. */
 static void brain_begin_afresh(struct brain *b, unsigned i, struct brain_outputs *out)
 {
-	for (unsigned n = 0; n < BRAIN_SLOTS_MAX; n++) {
-		struct brain_output *o;
+	for (uint64_t left = b->slots[i]; left;) {
+		unsigned n = brain_take_slot(&left);
+		struct brain_output *o = brain_out(out, OUT_RESET);
 
-		if (!brain_slot_of(&b->slot[n], i))
-			continue;
-		o = brain_out(out, OUT_RESET);
 		if (!o)
 			return; /* stays incomplete, so it will not act; the next view mends it */
 		mirror_rx_init(&b->slot[n].rx);
@@ -527,11 +531,10 @@ void brain_mirror_on_commit(struct brain *b, const struct view *was, struct brai
 		b->joining[i] = b->caught_up[i] = b->stuck[i] = 0;
 		if (fresh)
 			brain_begin_afresh(b, i, out);
-		for (unsigned n = 0; n < BRAIN_SLOTS_MAX; n++) {
+		for (uint64_t left = b->slots[i]; left;) {
+			unsigned n = brain_take_slot(&left);
 			struct brain_slot *s = &b->slot[n];
 
-			if (!brain_slot_of(s, i))
-				continue;
 			for (unsigned k = 0; k < BRAIN_SESSIONS; k++)
 				mirror_tx_close(&s->tx[k]);
 			s->reported = false;
@@ -547,11 +550,9 @@ void brain_mirror_status(const struct brain *b, unsigned instance, uint32_t *per
 	uint64_t lag = 0;
 
 	*percent = 100;
-	for (unsigned n = 0; n < BRAIN_SLOTS_MAX; n++) {
-		const struct brain_slot *s = &b->slot[n];
+	for (uint64_t left = b->slots[instance]; left;) {
+		const struct brain_slot *s = &b->slot[brain_take_slot(&left)];
 
-		if (!brain_slot_of(s, instance))
-			continue;
 		for (unsigned k = 0; k < BRAIN_SESSIONS; k++)
 			if (mirror_tx_is_open(&s->tx[k]) && mirror_tx_percent(&s->tx[k]) < *percent)
 				*percent = mirror_tx_percent(&s->tx[k]);
