@@ -225,6 +225,10 @@ static void housekeeping(struct control *c)
 	if (now < c->ports_due_ns)
 		return;
 	c->ports_due_ns = now + PORTS_NS;
+	if (load_relaxed(&n->reload)) {
+		store_relaxed(&n->reload, 0); /* first: a request that comes now is not lost */
+		settings_reload(n);
+	}
 	for (unsigned i = 0; i < n->n_ports; i++)
 		port_link_ask(&n->port[i]);
 	rcu_read_lock();

@@ -35,6 +35,7 @@ enum haven_node_poll_mode {
 enum haven_node_report {
 	HAVEN_NODE_ERROR = 0, /**< why a call failed; may come several times */
 	HAVEN_NODE_WARNING,   /**< goes on all the same */
+	HAVEN_NODE_NOTICE,    /**< what was done on request */
 	HAVEN_NODE_FINDING, /**< about the configuration: "file:line:column: error|warning: …" */
 };
 
@@ -77,6 +78,12 @@ unsigned haven_node_poll(struct haven_node *n);
 void haven_node_run(struct haven_node *n);
 /** Ask haven_node_run() to return. Any thread, signal handlers included. */
 void haven_node_stop(struct haven_node *n);
+/**
+ * Ask the node to read its configuration file again. What may change while it runs (`poll`,
+ * `timers.stuck`) is in force within 100 ms; anything else that changed is reported and waits for a
+ * restart; a file with errors changes nothing. Any thread, signal handlers included.
+ */
+void haven_node_reload(struct haven_node *n);
 /** Orderly end: shut all gates, mark the registry stopped, close everything that was opened. NULL
  *  is allowed. */
 void haven_node_close(struct haven_node *n);

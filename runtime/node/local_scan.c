@@ -61,9 +61,9 @@ static void judge_stuck(struct haven_node *n, struct local_component *c, uint64_
 		if ((c->workers & (1u << k)) && now - w->moved_ns > silent)
 			silent = now - w->moved_ns;
 	}
-	if (c->stuck && silent < n->config->timers.stuck_ns) {
+	if (c->stuck && silent < settings_now(n)->stuck_ns) {
 		c->stuck = false;
-	} else if (!c->stuck && silent > n->config->timers.stuck_ns && serves(c)) {
+	} else if (!c->stuck && silent > settings_now(n)->stuck_ns && serves(c)) {
 		struct event e = publish_event_init(EVENT_COMPONENT_STUCK, EVENT_CRITICAL);
 
 		c->stuck = true;

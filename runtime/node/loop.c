@@ -141,5 +141,6 @@ unsigned loop_turn(struct haven_node *n)
 		port_flush(&n->port[i]);
 	registry_reclaim(&n->registry, &n->rcu);
 	publish_status(n, now);
+	settings_quiescent();
 	return work;
 }

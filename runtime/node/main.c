@@ -29,6 +29,7 @@ static const char usage[] =
 	"  --ready-fd N       write a line to descriptor N once the node polls\n"
 	"  --version, --help\n"
 	"\n"
+	"SIGHUP: read the file again; poll and timers.stuck change at once\n"
 	"exit: 0 fine, 1 could not run, 2 wrong usage, 7 configuration refused\n";
 
 struct arguments {
@@ -46,6 +47,9 @@ static void print_report(void *context, enum haven_node_report kind, const char 
 		break;
 	case HAVEN_NODE_WARNING:
 		fprintf(stderr, "havend: warning: %s\n", sentence);
+		break;
+	case HAVEN_NODE_NOTICE:
+		fprintf(stderr, "havend: %s\n", sentence);
 		break;
 	case HAVEN_NODE_FINDING:
 		fprintf(stderr, "%s\n", sentence);
@@ -145,12 +149,21 @@ static int check(struct arguments *a)
 	return EXIT_FINE;
 }
 
+static void on_hangup(int number)
+{
+	(void)number;
+	if (running)
+		haven_node_reload(running);
+}
+
 static void install_signals(void)
 {
 	struct sigaction stop = {.sa_handler = on_signal}, ignore = {.sa_handler = SIG_IGN};
+	struct sigaction reload = {.sa_handler = on_hangup};
 
 	sigaction(SIGTERM, &stop, NULL);
 	sigaction(SIGINT, &stop, NULL);
+	sigaction(SIGHUP, &reload, NULL);
 	sigaction(SIGPIPE, &ignore, NULL);
 }
 

@@ -29,8 +29,8 @@
 #define CHECK_WINDOW_NS (20 * NSEC_PER_MSEC)
 #define START_WINDOW_NS (4 * NSEC_PER_MSEC)
 
-static void report(const struct haven_node_options *o, enum haven_node_report kind,
-		   const char *sentence)
+void node_report(const struct haven_node_options *o, enum haven_node_report kind,
+		 const char *sentence)
 {
 	if (o->report)
 		o->report(o->context, kind, sentence);
@@ -38,7 +38,7 @@ static void report(const struct haven_node_options *o, enum haven_node_report ki
 
 static int report_error(const struct haven_node_options *o, int err, const struct error_text *e)
 {
-	report(o, HAVEN_NODE_ERROR, e->text);
+	node_report(o, HAVEN_NODE_ERROR, e->text);
 	return err;
 }
 
@@ -49,16 +49,16 @@ static void report_findings(const struct haven_node_options *o, const struct con
 
 	for (uint32_t i = first; i < c->n_findings; i++) {
 		config_finding_text(c, i, text, sizeof(text));
-		report(o, HAVEN_NODE_FINDING, text);
+		node_report(o, HAVEN_NODE_FINDING, text);
 	}
 	if (first == 0 && c->errors + c->warnings > c->n_findings) {
 		snprintf(text, sizeof(text), "%s: error: and %u more", c->path,
 			 c->errors + c->warnings - c->n_findings);
-		report(o, HAVEN_NODE_FINDING, text);
+		node_report(o, HAVEN_NODE_FINDING, text);
 	}
 }
 
-static int config_get(struct config **out, const struct haven_node_options *o)
+int node_config_get(struct config **out, const struct haven_node_options *o)
 {
 	struct error_text none = {"no memory for the configuration"};
 
@@ -75,7 +75,7 @@ static int config_get(struct config **out, const struct haven_node_options *o)
 	return (*out)->errors ? -HAVEN_ECONFIG : 0;
 }
 
-static bool is_busy(const struct haven_node_options *o, const struct config *c)
+bool node_is_busy(const struct haven_node_options *o, const struct config *c)
 {
 	return o->poll == HAVEN_NODE_POLL_BUSY ||
 	       (o->poll == HAVEN_NODE_POLL_CONFIGURED && c->poll_busy);
@@ -96,7 +96,7 @@ static int host_check(const struct haven_node_options *o, struct config *c, int 
 		moved = sched_getaffinity(0, sizeof(saved), &saved) == 0 &&
 			sched_setaffinity(0, sizeof(one), &one) == 0;
 	}
-	config_host_measure(&host, CHECK_WINDOWS, window_ns, !is_busy(o, c));
+	config_host_measure(&host, CHECK_WINDOWS, window_ns, !node_is_busy(o, c));
 	if (moved)
 		sched_setaffinity(0, sizeof(saved), &saved);
 	config_check_host(c, &host);
@@ -109,7 +109,7 @@ static int host_check(const struct haven_node_options *o, struct config *c, int 
 int haven_node_check(const struct haven_node_options *o)
 {
 	struct config *c;
-	int err = config_get(&c, o);
+	int err = node_config_get(&c, o);
 
 	if (!err)
 		err = host_check(o, c, -1, CHECK_WINDOW_NS);
@@ -193,7 +193,7 @@ int haven_node_open(struct haven_node **out, const struct haven_node_options *op
 		return report_error(options, -HAVEN_ENOMEM, &error);
 	n->options = *options;
 	n->lock_fd = n->cpu = -1;
-	err = config_get(&n->config, options);
+	err = node_config_get(&n->config, options);
 	if (!err) {
 		err = node_open(n, &error);
 		if (err)
@@ -205,7 +205,6 @@ int haven_node_open(struct haven_node **out, const struct haven_node_options *op
 		haven_node_close(n);
 		return err;
 	}
-	n->busy = is_busy(options, n->config);
 	*out = n;
 	return 0;
 }
@@ -359,6 +358,9 @@ static int node_start(struct haven_node *n, struct error_text *error)
 		err = start_registry(n, error);
 	if (err)
 		return err;
+	err = settings_begin(n, error);
+	if (err)
+		return err;
 	rcu_register_thread();
 	n->started = true;
 	command_queue_init(&n->to_loop);
@@ -386,7 +388,7 @@ unsigned haven_node_poll(struct haven_node *n)
 void haven_node_run(struct haven_node *n)
 {
 	while (!load_relaxed(&n->stop)) {
-		if (loop_turn(n) == 0 && !n->busy)
+		if (loop_turn(n) == 0 && !settings_now(n)->busy)
 			sched_yield();
 	}
 }
@@ -396,6 +398,11 @@ void haven_node_stop(struct haven_node *n)
 	store_relaxed(&n->stop, 1);
 }
 
+void haven_node_reload(struct haven_node *n)
+{
+	store_relaxed(&n->reload, 1);
+}
+
 static void node_stop_serving(struct haven_node *n)
 {
 	uint64_t now = clock_now_ns();
@@ -403,6 +410,7 @@ static void node_stop_serving(struct haven_node *n)
 	local_stop(n, now);
 	publish_stop(n, now);
 	control_stop(n);
+	settings_end(n);
 	registry_destroy(&n->registry);
 	rcu_unregister_thread();
 }

@@ -21,6 +21,7 @@
 #include "publish.h"
 #include "rcu.h"
 #include "registry.h"
+#include "settings.h"
 
 struct control;
 struct rte_mempool;
@@ -31,7 +32,7 @@ struct haven_node {
 	const struct config_node *me;
 	uint8_t self;
 	bool eal_started; /**< by this node */
-	bool started, busy;
+	bool started;
 	int lock_fd, cpu;
 	uint64_t incarnation, epoch_floor;
 
@@ -52,7 +53,20 @@ struct haven_node {
 
 	struct command_queue to_loop, to_control;
 	struct control *control;
-	uint32_t stop; /**< any thread sets it */
+	struct settings *settings; /**< replaced as a whole, see settings.h */
+	uint32_t stop;             /**< any thread sets it */
+	uint32_t reload;           /**< any thread sets it, control takes it */
 };
+
+/* ---- node.c ---------------------------------------------------------------------------------- */
+
+/** Hand one sentence to whoever embeds the node. Never from the poll loop. */
+void node_report(const struct haven_node_options *o, enum haven_node_report kind,
+		 const char *sentence);
+/** Read and check the configuration file; findings are reported. `*out` may be set after an error,
+ *  too. Errors: EINVAL, ENOMEM, ECONFIG. */
+int node_config_get(struct config **out, const struct haven_node_options *o);
+/** The poll mode that options and file together ask for. */
+bool node_is_busy(const struct haven_node_options *o, const struct config *c);
 
 #endif

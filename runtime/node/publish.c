@@ -239,7 +239,7 @@ void publish_init(struct haven_node *n, uint64_t now)
 	e.node = n->self;
 	e.a = n->incarnation;
 	snprintf(e.detail, sizeof(e.detail), "release %s, CPU %d, %s", n->me->release, n->cpu,
-		 n->busy ? "busy" : "polite");
+		 settings_now(n)->busy ? "busy" : "polite");
 	publish_event(n, &e, now);
 	fill_status(n, now);
 	snapshot_refresh(n, brain_view(n->brain));
