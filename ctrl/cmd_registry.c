@@ -35,15 +35,15 @@ __attribute__((format(printf, 3, 4))) static void finding(json_t *list, const st
 
 static void verify_gates(json_t *list, const struct node *n)
 {
-	for (unsigned i = 0; i < REGISTRY_GATES_MAX; i++) {
+	for (unsigned i = 0; i < n->registry.shape.gates; i++) {
 		const struct registry_gate *g = &n->registry.gates[i];
 		uint32_t owner = load_relaxed(&g->component), role = load_relaxed(&g->role);
 
 		if (owner == UINT32_MAX)
 			continue;
-		if (owner >= n->registry.directory_slots)
+		if (owner >= n->registry.components)
 			finding(list, n, "gate %u names directory slot %" PRIu32 " of %" PRIu32, i,
-				owner, n->registry.directory_slots);
+				owner, n->registry.components);
 		if (role >= HAVEN_ROLE_COUNT)
 			finding(list, n, "gate %u has the unknown role %" PRIu32, i, role);
 		if (role != HAVEN_PRIMARY && load_relaxed(&g->valid_until_ns))
@@ -56,14 +56,10 @@ static void verify_components(json_t *list, const struct node *n)
 	for (unsigned i = 0; i < n->components; i++) {
 		const struct registry_component *c = &n->component[i];
 
-		if (c->gate_first + c->instances > REGISTRY_GATES_MAX)
-			finding(list, n, "component %s claims gates beyond the last", c->name);
-		if (c->lane_first + c->lanes > REGISTRY_LANES_MAX)
-			finding(list, n, "component %s claims lanes beyond the last", c->name);
-		for (unsigned k = 0; k < i; k++)
-			if (c->handle == n->component[k].handle)
-				finding(list, n, "components %s and %s share a handle", c->name,
-					n->component[k].name);
+		if ((uint64_t)c->hot.gate_first + c->hot.instances > n->registry.shape.gates)
+			finding(list, n, "component %s claims gates beyond the last", c->hot.name);
+		if ((uint64_t)c->cold.lane_first + c->cold.lanes > n->registry.shape.lanes)
+			finding(list, n, "component %s claims lanes beyond the last", c->hot.name);
 	}
 }
 

@@ -252,9 +252,9 @@ json_t *model_instances(const struct session *s)
 static const struct registry_gate *gate_of(const struct node *n, const struct registry_component *c,
 					   unsigned k)
 {
-	unsigned i = c->gate_first + k;
+	uint64_t i = (uint64_t)c->hot.gate_first + k;
 
-	return k < c->instances && i < REGISTRY_GATES_MAX ? &n->registry.gates[i] : NULL;
+	return k < c->hot.instances && i < n->registry.shape.gates ? &n->registry.gates[i] : NULL;
 }
 
 json_t *model_component_roles(const struct node *n, const struct registry_component *c)
@@ -265,7 +265,8 @@ json_t *model_component_roles(const struct node *n, const struct registry_compon
 	for (unsigned k = 0; (g = gate_of(n, c, k)); k++) {
 		char text[2 * HAVEN_NAME_MAX];
 
-		snprintf(text, sizeof(text), "%s=%s", node_instance_name(n, c->instance_first + k),
+		snprintf(text, sizeof(text), "%s=%s",
+			 node_instance_name(n, c->hot.instance_first + k),
 			 model_role_name(load_acquire(&g->role)));
 		json_array_append_new(list, json_string(text));
 	}
@@ -274,29 +275,30 @@ json_t *model_component_roles(const struct node *n, const struct registry_compon
 
 static const char *component_state(const struct node *n, const struct registry_component *c)
 {
-	if (c->dead)
+	if (c->hot.flags & REGISTRY_DEAD)
 		return "dead";
 	if (n->condition == NODE_DEAD || n->condition == NODE_STOPPED)
 		return "unwatched";
-	return c->ready ? "ready" : "not ready";
+	return c->hot.flags & REGISTRY_READY ? "ready" : "not ready";
 }
 
 static json_t *component_object(const struct node *n, const struct registry_component *c)
 {
 	json_t *o = json_object();
 
-	put_text(o, "name", c->name);
+	put_text(o, "name", c->hot.name);
 	put_text(o, "node", node_name(n));
-	put_text(o, "group", c->group);
-	put_text(o, "release", c->release);
-	put_text(o, "kind", c->kind < HAVEN_ARRAY_LEN(kind_names) ? kind_names[c->kind] : "?");
+	put_text(o, "group", c->cold.group);
+	put_text(o, "release", c->cold.release);
+	put_text(o, "kind",
+		 c->hot.kind < HAVEN_ARRAY_LEN(kind_names) ? kind_names[c->hot.kind] : "?");
 	put_text(o, "state", component_state(n, c));
-	put_yes(o, "ready", c->ready);
-	put_yes(o, "dead", c->dead);
-	put_count(o, "pid", (uint64_t)c->pid);
+	put_yes(o, "ready", c->hot.flags & REGISTRY_READY);
+	put_yes(o, "dead", c->hot.flags & REGISTRY_DEAD);
+	put_count(o, "pid", (uint64_t)c->cold.pid);
 	put_count(o, "registered_ago_ns",
-		  n->taken_ns > c->registered_ns ? n->taken_ns - c->registered_ns : 0);
-	put_count(o, "lanes", c->lanes);
+		  n->taken_ns > c->cold.registered_ns ? n->taken_ns - c->cold.registered_ns : 0);
+	put_count(o, "lanes", c->cold.lanes);
 	json_object_set_new(o, "roles", model_component_roles(n, c));
 	return o;
 }
@@ -323,8 +325,8 @@ static void node_gates(json_t *list, const struct node *n, const struct registry
 		bool open = role == HAVEN_PRIMARY && until > n->taken_ns;
 
 		put_text(o, "node", node_name(n));
-		put_text(o, "component", c->name);
-		put_text(o, "instance", node_instance_name(n, c->instance_first + k));
+		put_text(o, "component", c->hot.name);
+		put_text(o, "instance", node_instance_name(n, c->hot.instance_first + k));
 		put_text(o, "role", model_role_name(role));
 		put_yes(o, "open", open);
 		put_count(o, "valid_for_ns", open ? until - n->taken_ns : 0);
@@ -346,12 +348,13 @@ json_t *model_gates(const struct session *s)
 
 static void node_lanes(json_t *list, const struct node *n, const struct registry_component *c)
 {
-	for (unsigned k = 0; k < c->lanes && c->lane_first + k < REGISTRY_LANES_MAX; k++) {
-		const struct registry_lane *l = &n->registry.lanes[c->lane_first + k];
+	for (unsigned k = 0;
+	     k < c->cold.lanes && (uint64_t)c->cold.lane_first + k < n->registry.shape.lanes; k++) {
+		const struct registry_lane *l = &n->registry.lanes[c->cold.lane_first + k];
 		json_t *o = json_object();
 
 		put_text(o, "node", node_name(n));
-		put_text(o, "component", c->name);
+		put_text(o, "component", c->hot.name);
 		put_text(o, "instance", node_instance_name(n, load_relaxed(&l->instance)));
 		put_count(o, "checkpoint", load_relaxed(&l->checkpoint));
 		put_count(o, "lane", load_relaxed(&l->lane));
