@@ -145,4 +145,40 @@ int registry_copy_status(const struct registry *r, struct registry_status *out);
 /** True while the process that wrote it lives (pid and start time). */
 bool registry_writer_alive(const struct registry *r);
 
+/* ---- check: of a live, a dead or a copied registry (registry_check.c) ------------------------ */
+
+/** What can be wrong; registry_finding_name() gives the stable label. */
+enum registry_finding {
+	REGISTRY_UNFINISHED = 0, /**< no error: a change was under way when the node died (A6) */
+	REGISTRY_BAD_HEADER,     /**< counters of the header contradict themselves */
+	REGISTRY_BAD_STATUS,     /**< counts or roles of the status block */
+	REGISTRY_BAD_PLACE,      /**< an entry or slot shows a place that does not exist */
+	REGISTRY_BAD_OBJECT,     /**< an object that is shown is not whole or out of its ranges */
+	REGISTRY_BAD_HANDLE,     /**< a handle of another slot, or newer than the newest */
+	REGISTRY_BAD_ENTRY,      /**< tag, bucket or slot do not fit the name of the entry */
+	REGISTRY_BAD_OVERFLOW,   /**< a look-up would stop too early or go on for nothing */
+	REGISTRY_NAMED_TWICE,    /**< two entries of the index for one component */
+	REGISTRY_NOT_NAMED,      /**< more than one component that the index does not name */
+	REGISTRY_BAD_GATE,       /**< role, owner or validity of a gate */
+	REGISTRY_BAD_LANE,       /**< owner of a lane line, or fewer lines than claimed */
+	REGISTRY_BAD_EVENT,      /**< an event of unknown kind, or missing from the ring */
+	REGISTRY_BAD_CHANGE,     /**< a change of unknown kind or slot, or missing from its ring */
+	REGISTRY_FINDING_COUNT
+};
+/** Stable label ("bad-place"), never NULL. */
+const char *registry_finding_name(unsigned kind);
+struct registry_report {
+	uint64_t buckets, entries, components, gates, lanes, events, changes; /**< looked at */
+	uint64_t findings; /**< without the unfinished */
+	uint64_t unfinished;
+	bool moving; /**< it changed all the time: counts over all of it could not be compared */
+};
+/** Walk everything: header, index, directory, objects, gates, lanes, rings. Needs about 9 bytes per
+ *  component and 4 per bucket. `tell` (may be NULL) gets one sentence per finding; the names in it
+ *  may hold any bytes. Returns 0, -HAVEN_ECORRUPT or -HAVEN_ENOMEM. Never faults and ends soon,
+ *  whatever the bytes. */
+int registry_check(const struct registry *r, struct registry_report *report,
+		   void (*tell)(void *context, enum registry_finding kind, const char *sentence),
+		   void *context);
+
 #endif

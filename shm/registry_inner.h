@@ -105,6 +105,12 @@ void registry_index_add(struct registry *r, const struct registry_key *key, uint
 void registry_index_show(struct registry *r, uint32_t slot, uint32_t place);
 void registry_index_remove(struct registry *r, uint32_t slot);
 
+/* ---- registry_read.c ---- */
+
+/** Copy an object that may be replaced and reused meanwhile; true when the copy is whole. Nothing
+ *  in it is checked. */
+bool registry_object_copy(const struct registry *r, uint32_t place, struct registry_component *out);
+
 /* ---- registry_gate.c ---- */
 
 /** Gates for a new owner. Returns the first or REGISTRY_NONE; 0 for `count` 0. */

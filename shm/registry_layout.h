@@ -203,7 +203,7 @@ struct registry_cold {
 	char group[HAVEN_NAME_MAX];
 	char release[HAVEN_NAME_MAX];
 	uint64_t pid_start_ticks;
-	uint64_t registered_ns, updated_ns;
+	uint64_t registered_ns, updated_ns; /**< as the node sets them; 0: never */
 	int32_t pid;
 	uint32_t lane_first; /**< its first lane line; `lanes` of all its checkpoints */
 	uint32_t lanes;

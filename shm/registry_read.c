@@ -103,8 +103,7 @@ static void words_load(void *to, const void *from, size_t bytes)
 		t[i] = load_relaxed(&f[i]);
 }
 
-/** Copy an object that may be replaced and reused meanwhile; true when the copy is whole. */
-static bool object_copy(const struct registry *r, uint32_t place, struct registry_component *out)
+bool registry_object_copy(const struct registry *r, uint32_t place, struct registry_component *out)
 {
 	const struct registry_hot *hot = &r->hot[place];
 	uint32_t version = load_acquire(&hot->version); /* C2 */
@@ -112,9 +111,6 @@ static bool object_copy(const struct registry *r, uint32_t place, struct registr
 	words_load(&out->hot, hot, sizeof(out->hot));
 	words_load(&out->cold, &r->cold[place], sizeof(out->cold));
 	fence_acquire(); /* C2 */
-	out->hot.name[HAVEN_NAME_MAX - 1] = 0;
-	out->cold.group[HAVEN_NAME_MAX - 1] = 0;
-	out->cold.release[HAVEN_NAME_MAX - 1] = 0;
 	return !(version & 1) && load_relaxed(&hot->version) == version;
 }
 
@@ -128,8 +124,12 @@ int registry_copy_slot(const struct registry *r, uint32_t slot, struct registry_
 		if (place == REGISTRY_NONE)
 			return -HAVEN_ENOENT;
 		/* Still shown by the slot after the copy: so it was this slot's object then. */
-		if (object_copy(r, place, out) && registry_place_of(r, slot) == place)
+		if (registry_object_copy(r, place, out) && registry_place_of(r, slot) == place) {
+			out->hot.name[HAVEN_NAME_MAX - 1] = 0;
+			out->cold.group[HAVEN_NAME_MAX - 1] = 0;
+			out->cold.release[HAVEN_NAME_MAX - 1] = 0;
 			return 0;
+		}
 	}
 	return -HAVEN_EAGAIN;
 }

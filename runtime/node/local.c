@@ -69,6 +69,7 @@ int local_ready(struct haven_node *n, struct local_component *c, uint64_t now,
 		return error_set(error, HAVEN_EREFUSED, "component %s is leaving or has failed",
 				 c->object.hot.name);
 	c->object.hot.flags |= REGISTRY_READY;
+	c->object.cold.updated_ns = now;
 	if (registry_update(&n->registry, &c->object, &n->rcu) != 0) {
 		c->object.hot.flags &= (uint8_t)~REGISTRY_READY;
 		return error_set(error, HAVEN_EAGAIN,
@@ -95,6 +96,8 @@ void local_fail(struct haven_node *n, struct local_component *c, uint64_t now, c
 	tell_copy_lost(n, c);
 	loop_pump(n, now);
 	c->object.hot.flags = REGISTRY_DEAD;
+	c->object.hot.state = HAVEN_OFFLINE;
+	c->object.cold.updated_ns = now;
 	/* Without room the old object stays until removal; the event tells it all the same. */
 	registry_update(&n->registry, &c->object, &n->rcu);
 	tell_event(n, c, EVENT_COMPONENT_DEAD, EVENT_CRITICAL, cause, now);

@@ -62,6 +62,23 @@ void local_gate_shut(struct haven_node *n, struct local_component *c, unsigned i
 	n->publish.dirty = true;
 }
 
+/* The component shows the highest role of its instances. Without room for it the next change shows
+ * it; the gates are what counts. */
+static void gate_show_role(struct haven_node *n, struct local_component *c, uint64_t now)
+{
+	uint8_t highest = HAVEN_OFFLINE;
+
+	for (unsigned i = 0; i < c->object.hot.instances; i++) {
+		if (c->gate[i].role > highest)
+			highest = (uint8_t)c->gate[i].role;
+	}
+	if (c->object.hot.state == highest)
+		return;
+	c->object.hot.state = highest;
+	c->object.cold.updated_ns = now;
+	registry_update(&n->registry, &c->object, &n->rcu);
+}
+
 void local_gate_role(struct haven_node *n, unsigned instance, enum haven_role role, uint64_t epoch,
 		     uint64_t valid_until_ns, uint64_t now)
 {
@@ -95,6 +112,7 @@ void local_gate_role(struct haven_node *n, unsigned instance, enum haven_role ro
 			g->last_valid_until_ns = valid_until_ns;
 		local_lanes_begin(c, i);
 	}
+	gate_show_role(n, c, now);
 }
 
 void local_gate_lease(struct haven_node *n, uint64_t valid_until_ns)
