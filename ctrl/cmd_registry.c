@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "command.h"
 #include "model.h"
-#include "ring.h"
 #include "session.h"
 
 /* A file named on the command line takes the place of the run directories. */
@@ -18,115 +16,127 @@ static int open_named(struct session *s, struct context *c)
 	return session_open(s, c);
 }
 
-__attribute__((format(printf, 3, 4))) static void finding(json_t *list, const struct node *n,
-							  const char *format, ...)
-{
-	char text[256];
-	json_t *o = json_object();
-	va_list args;
+/** Findings of one registry that are listed one by one; the rest is only counted. */
+#define LISTED_MAX 100
 
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	put_text(o, "node", node_name(n));
-	put_text(o, "text", text);
-	json_array_append_new(list, o);
+struct listing {
+	const struct node *node;
+	json_t *findings, *unfinished;
+	unsigned listed;
+};
+
+static void list_finding(void *context, enum registry_finding kind, const char *sentence)
+{
+	struct listing *l = context;
+	json_t *o;
+
+	if (l->listed++ >= LISTED_MAX)
+		return;
+	o = json_object();
+	put_text(o, "node", node_name(l->node));
+	put_text(o, "kind", registry_finding_name(kind));
+	put_text(o, "text", sentence);
+	json_array_append_new(kind == REGISTRY_UNFINISHED ? l->unfinished : l->findings, o);
 }
 
-static void verify_gates(json_t *list, const struct node *n)
+/* One registry: adds what was looked at to `sum`. */
+static void verify_node(const struct node *n, struct listing *l, struct registry_report *sum)
 {
-	for (unsigned i = 0; i < REGISTRY_GATES_MAX; i++) {
-		const struct registry_gate *g = &n->registry.gates[i];
-		uint32_t owner = load_relaxed(&g->component), role = load_relaxed(&g->role);
+	struct registry_report report;
+	int status;
 
-		if (owner == UINT32_MAX)
-			continue;
-		if (owner >= n->registry.directory_slots)
-			finding(list, n, "gate %u names directory slot %" PRIu32 " of %" PRIu32, i,
-				owner, n->registry.directory_slots);
-		if (role >= HAVEN_ROLE_COUNT)
-			finding(list, n, "gate %u has the unknown role %" PRIu32, i, role);
-		if (role != HAVEN_PRIMARY && load_relaxed(&g->valid_until_ns))
-			finding(list, n, "gate %u is not primary and yet valid", i);
+	l->node = n;
+	l->listed = 0;
+	if (!node_readable(n)) {
+		list_finding(l, REGISTRY_BAD_HEADER, n->text.text);
+		sum->findings++;
+		return;
+	}
+	status = registry_check(&n->registry, &report, list_finding, l);
+	if (status == -HAVEN_ENOMEM) {
+		list_finding(l, REGISTRY_BAD_HEADER, "no memory to check a registry of this size");
+		report.findings++;
+	}
+	sum->buckets += report.buckets;
+	sum->entries += report.entries;
+	sum->components += report.components;
+	sum->gates += report.gates;
+	sum->lanes += report.lanes;
+	sum->events += report.events;
+	sum->changes += report.changes;
+	sum->findings += report.findings;
+	sum->unfinished += report.unfinished;
+	sum->moving |= report.moving;
+}
+
+static void print_listed(const json_t *list)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *o = json_array_get(list, i);
+
+		printf("%s: %s: %s\n", get_text(o, "node"), get_text(o, "kind"),
+		       get_text(o, "text"));
 	}
 }
 
-static void verify_components(json_t *list, const struct node *n)
+static void print_report(const struct listing *l, unsigned registries,
+			 const struct registry_report *sum)
 {
-	for (unsigned i = 0; i < n->components; i++) {
-		const struct registry_component *c = &n->component[i];
-
-		if (c->gate_first + c->instances > REGISTRY_GATES_MAX)
-			finding(list, n, "component %s claims gates beyond the last", c->name);
-		if (c->lane_first + c->lanes > REGISTRY_LANES_MAX)
-			finding(list, n, "component %s claims lanes beyond the last", c->name);
-		for (unsigned k = 0; k < i; k++)
-			if (c->handle == n->component[k].handle)
-				finding(list, n, "components %s and %s share a handle", c->name,
-					n->component[k].name);
-	}
+	print_listed(l->findings);
+	print_listed(l->unfinished);
+	printf("%u registries, %" PRIu64 " components, %" PRIu64 " index lines, %" PRIu64
+	       " gates, %" PRIu64 " lanes, %" PRIu64 " events, %" PRIu64 " changes: %" PRIu64
+	       " findings, %" PRIu64 " unfinished%s\n",
+	       registries, sum->components, sum->buckets, sum->gates, sum->lanes, sum->events,
+	       sum->changes, sum->findings, sum->unfinished,
+	       sum->moving ? "; the node changed it all the time, so its totals were not compared"
+			   : "");
 }
 
-static uint64_t verify_events(json_t *list, const struct node *n)
+static json_t *report_object(const struct listing *l, unsigned registries,
+			     const struct registry_report *sum)
 {
-	struct event event;
-	struct ring ring;
-	uint64_t count = 0;
+	json_t *data = json_object();
 
-	ring_open(&ring, n);
-	while (count < ring.slots && ring_next(&ring, &event) > 0) {
-		count++;
-		if (event.kind >= EVENT_KIND_COUNT)
-			finding(list, n, "event %" PRIu64 " has the unknown kind %u", event.seq,
-				event.kind);
-	}
-	return count;
+	put_count(data, "registries", registries);
+	put_count(data, "components", sum->components);
+	put_count(data, "index_lines", sum->buckets);
+	put_count(data, "index_entries", sum->entries);
+	put_count(data, "gates", sum->gates);
+	put_count(data, "lanes", sum->lanes);
+	put_count(data, "events", sum->events);
+	put_count(data, "changes", sum->changes);
+	put_count(data, "findings_total", sum->findings);
+	put_count(data, "unfinished_total", sum->unfinished);
+	put_yes(data, "moving", sum->moving);
+	json_object_set(data, "findings", l->findings);
+	json_object_set(data, "unfinished", l->unfinished);
+	return data;
 }
 
 static int verify_run(struct context *c)
 {
+	struct listing l = {0};
+	struct registry_report sum = {0};
 	struct session s;
-	json_t *data, *list;
-	uint64_t components = 0, events = 0;
 	int code = open_named(&s, c);
 
 	if (code) {
 		session_close(&s);
 		return code;
 	}
-	data = json_object();
-	list = json_array();
-	for (unsigned i = 0; i < s.n; i++) {
-		const struct node *n = s.node[i];
-
-		if (!node_readable(n)) {
-			finding(list, n, "%s", n->text.text);
-			continue;
-		}
-		if (n->torn && n->condition == NODE_RUNNING)
-			finding(list, n, "no clean copy of the status could be had");
-		verify_gates(list, n);
-		verify_components(list, n);
-		events += verify_events(list, n);
-		components += n->components;
-	}
-	put_count(data, "registries", s.n);
-	put_count(data, "components", components);
-	put_count(data, "events", events);
-	json_object_set_new(data, "findings", list);
-	if (!c->quiet && !c->out.json) {
-		for (size_t i = 0; i < json_array_size(list); i++)
-			printf("%s: %s\n", get_text(json_array_get(list, i), "node"),
-			       get_text(json_array_get(list, i), "text"));
-		printf("%u registries, %" PRIu64 " components, %" PRIu64 " events, %zu findings\n",
-		       s.n, components, events, json_array_size(list));
-	}
-	code = json_array_size(list) ? EXIT_REFUSED : EXIT_GOOD;
+	l.findings = json_array();
+	l.unfinished = json_array();
+	for (unsigned i = 0; i < s.n; i++)
+		verify_node(s.node[i], &l, &sum);
 	if (c->out.json && !c->quiet)
-		output_json("registry-verify/1", json_incref(data));
-	json_decref(data);
+		output_json("registry-verify/1", report_object(&l, s.n, &sum));
+	else if (!c->quiet)
+		print_report(&l, s.n, &sum);
+	json_decref(l.findings);
+	json_decref(l.unfinished);
 	session_close(&s);
-	return code;
+	return sum.findings ? EXIT_REFUSED : EXIT_GOOD;
 }
 
 static int dump_run(struct context *c)
@@ -167,9 +177,12 @@ const struct command command_registry_verify = {
 	.objects = "file",
 	.summary = "check a registry, also a copied file or that of a dead node",
 	.details =
-		"Check that the registry contradicts itself nowhere. FILE is a registry file or a "
-		"run directory; without it the run directories are checked. Findings are printed "
-		"and make the exit code 1.",
+		"Check that the registry contradicts itself nowhere: header, status, index, "
+		"directory, components, gates, lanes, events and changes. FILE is a registry file "
+		"(a copy, too) or a run directory; without it the run directories are checked. "
+		"Findings are printed and make the exit code 1. A change that was under way when "
+		"the node died is told as unfinished, which is no error. Of each registry the "
+		"first 100 are listed.",
 	.run = verify_run,
 };
 
@@ -179,6 +192,8 @@ const struct command command_registry_dump = {
 	.args_max = 1,
 	.objects = "file",
 	.summary = "everything in a registry",
-	.details = "Print everything a registry says, for reports and post-mortem.",
+	.details = "Print everything a registry says, for reports and post-mortem: what the node "
+		   "is, peers, instances, components with health, load, weight, formats and "
+		   "dependencies, gates, lanes. Also of a copied file or of a dead node.",
 	.run = dump_run,
 };

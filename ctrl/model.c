@@ -7,7 +7,6 @@
 
 static const char *const role_names[HAVEN_ROLE_COUNT] = {"off-line", "spare", "secondary",
 							 "primary"};
-static const char *const kind_names[] = {"process", "worker", "port", "link", "lcore"};
 
 const char *model_role_name(unsigned role)
 {
@@ -113,6 +112,28 @@ static void registry_state(json_t *o, const struct node *n)
 	json_object_set_new(o, "bad_frames", bad_frames(s));
 }
 
+static json_t *registry_shape(const struct node *n)
+{
+	const struct registry_shape *shape = &n->registry.shape;
+	const struct registry_header *h = n->registry.header;
+	json_t *o = json_object();
+
+	put_count(o, "layout_version", REGISTRY_LAYOUT_VERSION);
+	put_count(o, "size_bytes", n->registry.size_bytes);
+	put_count(o, "components", shape->components);
+	put_count(o, "spare", shape->spare);
+	put_count(o, "gates", shape->gates);
+	put_count(o, "lanes", shape->lanes);
+	put_count(o, "events", shape->events);
+	put_count(o, "changes", shape->changes);
+	put_count(o, "counters_bytes", shape->counters_bytes);
+	put_count(o, "used", n->components);
+	put_count(o, "changes_made", registry_changes(&n->registry));
+	put_count(o, "generation", load_relaxed(&h->generation));
+	put_count(o, "reader_epoch", load_relaxed(&h->rcu_epoch));
+	return o;
+}
+
 json_t *model_registries(const struct session *s)
 {
 	json_t *list = json_array();
@@ -135,6 +156,7 @@ json_t *model_registries(const struct session *s)
 			put_count(o, "suspect_ns", n->header.suspect_ns);
 			put_count(o, "lease_ns", n->header.lease_ns);
 			put_count(o, "guard_ns", n->header.guard_ns);
+			json_object_set_new(o, "registry", registry_shape(n));
 			registry_state(o, n);
 		} else {
 			put_text(o, "error", n->text.text);
@@ -245,131 +267,5 @@ json_t *model_instances(const struct session *s)
 		put_count(o, "since_epoch", in->since_epoch);
 		json_array_append_new(list, o);
 	}
-	return list;
-}
-
-/* Index of a gate or lane line is taken from the component object: bounded before use. */
-static const struct registry_gate *gate_of(const struct node *n, const struct registry_component *c,
-					   unsigned k)
-{
-	unsigned i = c->gate_first + k;
-
-	return k < c->instances && i < REGISTRY_GATES_MAX ? &n->registry.gates[i] : NULL;
-}
-
-json_t *model_component_roles(const struct node *n, const struct registry_component *c)
-{
-	json_t *list = json_array();
-	const struct registry_gate *g;
-
-	for (unsigned k = 0; (g = gate_of(n, c, k)); k++) {
-		char text[2 * HAVEN_NAME_MAX];
-
-		snprintf(text, sizeof(text), "%s=%s", node_instance_name(n, c->instance_first + k),
-			 model_role_name(load_acquire(&g->role)));
-		json_array_append_new(list, json_string(text));
-	}
-	return list;
-}
-
-static const char *component_state(const struct node *n, const struct registry_component *c)
-{
-	if (c->dead)
-		return "dead";
-	if (n->condition == NODE_DEAD || n->condition == NODE_STOPPED)
-		return "unwatched";
-	return c->ready ? "ready" : "not ready";
-}
-
-static json_t *component_object(const struct node *n, const struct registry_component *c)
-{
-	json_t *o = json_object();
-
-	put_text(o, "name", c->name);
-	put_text(o, "node", node_name(n));
-	put_text(o, "group", c->group);
-	put_text(o, "release", c->release);
-	put_text(o, "kind", c->kind < HAVEN_ARRAY_LEN(kind_names) ? kind_names[c->kind] : "?");
-	put_text(o, "state", component_state(n, c));
-	put_yes(o, "ready", c->ready);
-	put_yes(o, "dead", c->dead);
-	put_count(o, "pid", (uint64_t)c->pid);
-	put_count(o, "registered_ago_ns",
-		  n->taken_ns > c->registered_ns ? n->taken_ns - c->registered_ns : 0);
-	put_count(o, "lanes", c->lanes);
-	json_object_set_new(o, "roles", model_component_roles(n, c));
-	return o;
-}
-
-json_t *model_components(const struct session *s)
-{
-	json_t *list = json_array();
-
-	for (unsigned k = 0; k < s->n; k++)
-		for (unsigned i = 0; node_readable(s->node[k]) && i < s->node[k]->components; i++)
-			json_array_append_new(
-				list, component_object(s->node[k], &s->node[k]->component[i]));
-	return list;
-}
-
-static void node_gates(json_t *list, const struct node *n, const struct registry_component *c)
-{
-	const struct registry_gate *g;
-
-	for (unsigned k = 0; (g = gate_of(n, c, k)); k++) {
-		uint64_t until = load_acquire(&g->valid_until_ns);
-		uint32_t role = load_acquire(&g->role);
-		json_t *o = json_object();
-		bool open = role == HAVEN_PRIMARY && until > n->taken_ns;
-
-		put_text(o, "node", node_name(n));
-		put_text(o, "component", c->name);
-		put_text(o, "instance", node_instance_name(n, c->instance_first + k));
-		put_text(o, "role", model_role_name(role));
-		put_yes(o, "open", open);
-		put_count(o, "valid_for_ns", open ? until - n->taken_ns : 0);
-		put_count(o, "epoch", load_relaxed(&g->epoch));
-		put_count(o, "generation", load_relaxed(&g->generation));
-		json_array_append_new(list, o);
-	}
-}
-
-json_t *model_gates(const struct session *s)
-{
-	json_t *list = json_array();
-
-	for (unsigned k = 0; k < s->n; k++)
-		for (unsigned i = 0; node_readable(s->node[k]) && i < s->node[k]->components; i++)
-			node_gates(list, s->node[k], &s->node[k]->component[i]);
-	return list;
-}
-
-static void node_lanes(json_t *list, const struct node *n, const struct registry_component *c)
-{
-	for (unsigned k = 0; k < c->lanes && c->lane_first + k < REGISTRY_LANES_MAX; k++) {
-		const struct registry_lane *l = &n->registry.lanes[c->lane_first + k];
-		json_t *o = json_object();
-
-		put_text(o, "node", node_name(n));
-		put_text(o, "component", c->name);
-		put_text(o, "instance", node_instance_name(n, load_relaxed(&l->instance)));
-		put_count(o, "checkpoint", load_relaxed(&l->checkpoint));
-		put_count(o, "lane", load_relaxed(&l->lane));
-		put_count(o, "acked_seq", load_acquire(&l->acked_seq));
-		put_count(o, "applied_seq", load_acquire(&l->applied_seq));
-		put_count(o, "consumed_seq", load_acquire(&l->consumed_seq));
-		put_count(o, "lag_records", load_relaxed(&l->lag_records));
-		put_count(o, "resends", load_relaxed(&l->resends));
-		json_array_append_new(list, o);
-	}
-}
-
-json_t *model_lanes(const struct session *s)
-{
-	json_t *list = json_array();
-
-	for (unsigned k = 0; k < s->n; k++)
-		for (unsigned i = 0; node_readable(s->node[k]) && i < s->node[k]->components; i++)
-			node_lanes(list, s->node[k], &s->node[k]->component[i]);
 	return list;
 }

@@ -5,7 +5,7 @@
 
 uint32_t ring_slots(const struct node *n)
 {
-	return node_readable(n) ? n->registry.events_slots : 0;
+	return node_readable(n) ? n->registry.shape.events : 0;
 }
 
 void ring_open(struct ring *r, const struct node *n)

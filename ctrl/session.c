@@ -49,7 +49,7 @@ const char *node_instance_name(const struct node *n, unsigned instance)
 
 bool node_gate_open(const struct node *n, unsigned instance)
 {
-	for (unsigned i = 0; node_readable(n) && i < REGISTRY_GATES_MAX; i++) {
+	for (unsigned i = 0; node_readable(n) && i < n->registry.shape.gates; i++) {
 		const struct registry_gate *g = &n->registry.gates[i];
 
 		if (load_relaxed(&g->component) != UINT32_MAX &&
@@ -89,18 +89,26 @@ static void copy_status(struct node *n)
 	}
 }
 
+static bool more_room(struct node *n)
+{
+	unsigned room = n->component_room ? 2 * n->component_room : 64;
+	struct registry_component *more = realloc(n->component, room * sizeof(*more));
+
+	if (!more)
+		return false;
+	n->component = more;
+	n->component_room = room;
+	return true;
+}
+
 static void copy_components(struct node *n)
 {
 	n->components = 0;
-	for (uint32_t slot = 0; slot < REGISTRY_COMPONENTS_MAX; slot++) {
-		struct registry_component *c = &n->component[n->components];
-
-		if (registry_copy_slot(&n->registry, slot, c))
-			continue;
-		terminate(c->name);
-		terminate(c->group);
-		terminate(c->release);
-		n->components++;
+	for (uint32_t slot = 0; slot < n->registry.components; slot++) {
+		if (n->components == n->component_room && !more_room(n))
+			return;
+		if (registry_copy_slot(&n->registry, slot, &n->component[n->components]) == 0)
+			n->components++;
 	}
 }
 
@@ -146,7 +154,6 @@ static struct node *node_new(const char *path)
 
 	if (!n)
 		return NULL;
-	n->component = calloc(REGISTRY_COMPONENTS_MAX, sizeof(*n->component));
 	snprintf(n->path, sizeof(n->path), "%s", path);
 	n->condition = NODE_UNREADABLE;
 	/* Before it is opened: a file put there in between is then seen as replaced. */
@@ -154,7 +161,7 @@ static struct node *node_new(const char *path)
 		n->device = st.st_dev;
 		n->inode = st.st_ino;
 	}
-	n->error = n->component ? registry_open(&n->registry, path, &n->text) : -HAVEN_ENOMEM;
+	n->error = registry_open(&n->registry, path, &n->text);
 	if (n->error && !n->text.text[0])
 		error_set(&n->text, n->error, "%.150s: %s", path, error_sentence(n->error));
 	if (n->error)

@@ -40,7 +40,7 @@ struct node {
 	struct registry_header header;
 	struct registry_status status;
 	struct registry_component *component; /**< copies, `components` of them */
-	unsigned components;
+	unsigned components, component_room;
 };
 
 struct session {

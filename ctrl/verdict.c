@@ -317,14 +317,14 @@ static void component_problems(struct problems *p, const struct session *s)
 		for (unsigned i = 0; n->condition == NODE_RUNNING && i < n->components; i++) {
 			const struct registry_component *c = &n->component[i];
 
-			if (c->dead)
-				problem(p, SEVERITY_DEGRADED, "component-dead", c->name,
-					"component %s on %s is dead (pid %d)", c->name,
-					node_name(n), c->pid);
-			else if (!c->ready)
-				problem(p, SEVERITY_DEGRADED, "component-not-ready", c->name,
-					"component %s on %s has not declared itself ready", c->name,
-					node_name(n));
+			if (c->hot.flags & REGISTRY_DEAD)
+				problem(p, SEVERITY_DEGRADED, "component-dead", c->hot.name,
+					"component %s on %s is dead (pid %d)", c->hot.name,
+					node_name(n), c->cold.pid);
+			else if (!(c->hot.flags & REGISTRY_READY))
+				problem(p, SEVERITY_DEGRADED, "component-not-ready", c->hot.name,
+					"component %s on %s has not declared itself ready",
+					c->hot.name, node_name(n));
 		}
 	}
 }

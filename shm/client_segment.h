@@ -17,7 +17,7 @@
 #include "haven_types.h"
 
 #define CLIENT_SEGMENT_MAGIC 0x6e766863746e6c63ull
-#define CLIENT_SEGMENT_LAYOUT_VERSION 1u
+#define CLIENT_SEGMENT_LAYOUT_VERSION 2u
 /** Gates whose generation one worker confirms; a component may have this many instances. */
 #define CLIENT_CONFIRMS HAVEN_INSTANCES_MAX
 
@@ -47,7 +47,7 @@ struct client_worker {
 	uint64_t pad[3];
 	/** Generation of each of the component's gates that this worker has taken note of: from
 	 *  then on it acts by that role and no earlier one (confirmed with release, pairs P1). */
-	uint32_t confirmed[CLIENT_CONFIRMS];
+	uint64_t confirmed[CLIENT_CONFIRMS];
 };
 HAVEN_STATIC_ASSERT(sizeof(pthread_mutex_t) <= 64, "the mark fits its line");
 

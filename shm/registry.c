@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Node side: the file, the status bracket and the gates. Components stand in registry_update.c.
+ * Node side: the file. Components stand in registry_update.c, gates in registry_gate.c.
  */
-#include "registry.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,42 +13,20 @@
 
 #include "client_segment.h"
 #include "clock.h"
+#include "hash.h"
 #include "registry_inner.h"
 
 #define NEW_FILE REGISTRY_FILE ".new"
-#define SECTION_ALIGN 4096u
 #define ALLOCATE_TRIES 1000
 
-static uint64_t section(uint64_t *end, uint64_t bytes)
+/** Milliseconds since 2020 by the wall clock: generations start above it. A clock that is far ahead
+ *  must not eat the range. */
+static uint64_t generation_clock(void)
 {
-	uint64_t at = *end;
+	const uint64_t start_ns = 1577836800 * NSEC_PER_SEC;
+	uint64_t now = clock_wall_ns(), ms = now > start_ns ? (now - start_ns) / NSEC_PER_MSEC : 0;
 
-	*end = (at + bytes + SECTION_ALIGN - 1) / SECTION_ALIGN * SECTION_ALIGN;
-	return at;
-}
-
-/** Sizes and offsets of a new registry; everything else of the header stays zero. */
-static struct registry_header layout(void)
-{
-	struct registry_header h = {.layout_version = REGISTRY_LAYOUT_VERSION,
-				    .header_bytes = sizeof(h),
-				    .index_slots = REGISTRY_INDEX_SLOTS,
-				    .directory_slots = REGISTRY_COMPONENTS_MAX,
-				    .events_slots = REGISTRY_EVENTS_SLOTS,
-				    .arena_slots = REGISTRY_ARENA_SLOTS};
-	uint64_t end = 0;
-
-	section(&end, sizeof(h));
-	h.status_offset = section(&end, sizeof(struct registry_status));
-	h.gates_offset = section(&end, REGISTRY_GATES_MAX * sizeof(struct registry_gate));
-	h.lanes_offset = section(&end, REGISTRY_LANES_MAX * sizeof(struct registry_lane));
-	h.index_offset = section(&end, h.index_slots * sizeof(uint32_t));
-	h.directory_offset = section(&end, h.directory_slots * sizeof(uint64_t));
-	h.events_offset = section(&end, event_ring_bytes(h.events_slots));
-	h.arena_bytes = h.arena_slots * sizeof(struct registry_component);
-	h.arena_offset = section(&end, h.arena_bytes);
-	h.size_bytes = end;
-	return h;
+	return ms < REGISTRY_GENERATION_MAX / 2 ? ms : REGISTRY_GENERATION_MAX / 2;
 }
 
 static bool name_fits(char *to, const char *from)
@@ -82,6 +58,11 @@ static int header_fill(struct registry_header *h, const struct registry_config *
 	h->pid = getpid();
 	h->pid_start_ticks = process_start_ticks(h->pid);
 	h->rcu_epoch = 1;
+	h->generation = generation_clock();
+	if (h->generation < config->generation_floor)
+		h->generation = config->generation_floor;
+	/* Names come from applications: where they fall is to differ from run to run. */
+	h->hash_seed = hash_mix64(h->incarnation ^ REGISTRY_MAGIC);
 	return 0;
 }
 
@@ -133,7 +114,7 @@ static void file_drop(struct registry *r)
 		munmap(r->base, r->size_bytes);
 	if (r->fd >= 0)
 		close(r->fd);
-	free(r->writer);
+	registry_books_free(r);
 	*r = (struct registry){.fd = -1};
 }
 
@@ -151,19 +132,17 @@ static int explain(int e, const char *run_dir, struct error_text *error)
 			 strerror(e));
 }
 
-static void writer_init(struct registry *r)
+/** What is not zero in a new registry. */
+static void sections_init(struct registry *r)
 {
-	struct registry_writer *w = r->writer;
-
-	for (uint32_t i = 0; i < REGISTRY_ARENA_SLOTS; i++)
-		w->free_object[w->free_objects++] = REGISTRY_ARENA_SLOTS - 1 - i;
-	for (uint32_t i = 0; i < REGISTRY_GATES_MAX; i++) {
+	for (uint32_t i = 0; i < r->shape.gates; i++) {
 		r->gates[i].component = REGISTRY_NONE;
 		r->gates[i].assigned_node = HAVEN_NODE_NONE;
+		r->gates[i].generation = registry_gate_generation(r, i);
 	}
-	for (uint32_t i = 0; i < REGISTRY_LANES_MAX; i++)
+	for (uint32_t i = 0; i < r->shape.lanes; i++)
 		r->lanes[i].component = REGISTRY_NONE;
-	event_ring_init(r->events, r->events_slots);
+	event_ring_init(r->events, r->shape.events);
 }
 
 /** Fill the new file and give it its name. Returns 0 or a Haven error. */
@@ -175,9 +154,12 @@ static int file_publish(struct registry *r, int dir, const struct registry_heade
 	memcpy(r->base, h, sizeof(*h));
 	store_release(&((struct registry_header *)(void *)r->base)->magic, REGISTRY_MAGIC);
 	status = registry_bind(r, REGISTRY_FILE, error);
+	if (!status && registry_books_new(r, r->header->generation))
+		status = error_set(error, HAVEN_ENOMEM, "no memory for the books of %u components",
+				   r->shape.components);
 	if (status)
 		return status;
-	writer_init(r);
+	sections_init(r);
 	/* Readers find the file by its name, so nobody sees it before this (H1). */
 	if (renameat(dir, NEW_FILE, dir, REGISTRY_FILE) != 0)
 		return explain(errno, run_dir, error);
@@ -187,18 +169,22 @@ static int file_publish(struct registry *r, int dir, const struct registry_heade
 int registry_create(struct registry *r, const char *run_dir, const struct registry_config *config,
 		    struct error_text *error)
 {
-	struct registry_header h = layout();
-	int status = header_fill(&h, config, error);
-	int dir;
+	struct registry_shape shape = config->shape;
+	struct registry_header h;
+	uint64_t bytes = 0;
+	int dir, status = registry_shape_check(&shape, &bytes, error);
 
-	*r = (struct registry){.fd = -1, .size_bytes = h.size_bytes, .writable = true};
+	*r = (struct registry){.fd = -1, .size_bytes = bytes, .writable = true};
+	if (status)
+		return status;
+	h = registry_layout(&shape);
+	status = header_fill(&h, config, error);
 	if (status)
 		return status;
 	dir = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return explain(errno, run_dir, error);
-	r->writer = calloc(1, sizeof(*r->writer));
-	status = r->writer ? file_make(r, dir, h.size_bytes) : ENOMEM;
+	status = file_make(r, dir, bytes);
 	status =
 		status ? explain(status, run_dir, error) : file_publish(r, dir, &h, run_dir, error);
 	if (status) {
@@ -214,53 +200,4 @@ void registry_destroy(struct registry *r)
 	if (r->base)
 		store_release(&r->header->stopped_ns, clock_now_ns());
 	file_drop(r);
-}
-
-void registry_status_begin(struct registry *r)
-{
-	store_relaxed(&r->status->version, load_relaxed(&r->status->version) | 1);
-	fence_release(); /* S1: odd before anything changes */
-}
-
-void registry_status_end(struct registry *r)
-{
-	/* S1 (release): what changed is seen before the even version. */
-	store_release(&r->status->version, (load_relaxed(&r->status->version) | 1) + 1);
-}
-
-void registry_gate_renew(struct registry *r, uint32_t gate, uint64_t valid_until_ns)
-{
-	struct registry_gate *g;
-
-	HAVEN_ASSERT(gate < REGISTRY_GATES_MAX);
-	g = &r->gates[gate];
-	store_release(&g->valid_until_ns,
-		      load_relaxed(&g->role) == HAVEN_PRIMARY ? valid_until_ns : 0);
-}
-
-void registry_gate_change(struct registry_gate *g, enum haven_role role, uint64_t epoch)
-{
-	uint32_t odd;
-
-	/* Shut first (G1): who sees the new generation does not see the old end. */
-	store_release(&g->valid_until_ns, 0);
-	odd = load_relaxed(&g->version) | 1;
-	store_relaxed(&g->version, odd);
-	fence_release(); /* G2: odd before anything changes */
-	store_relaxed(&g->role, role);
-	store_relaxed(&g->epoch, epoch);
-	store_release(&g->generation, load_relaxed(&g->generation) + 1);
-	store_release(&g->version, odd + 1); /* G2 */
-}
-
-void registry_gate_set(struct registry *r, uint32_t gate, enum haven_role role, uint64_t epoch,
-		       uint64_t valid_until_ns)
-{
-	struct registry_gate *g;
-
-	HAVEN_ASSERT(gate < REGISTRY_GATES_MAX);
-	g = &r->gates[gate];
-	if (load_relaxed(&g->role) != (uint32_t)role || load_relaxed(&g->epoch) != epoch)
-		registry_gate_change(g, role, epoch);
-	registry_gate_renew(r, gate, valid_until_ns); /* open last (G1) */
 }

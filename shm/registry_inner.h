@@ -1,68 +1,126 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
- * What the registry's own files share: places of objects, and the node's private bookkeeping.
+ * What the registry's own files share: the node's books.
+ *
+ * The node decides by these alone. The mapped words are what it tells; it never asks them, so a
+ * registry that somebody scribbled on misleads its readers at worst.
  */
 #ifndef HAVEN_REGISTRY_INNER_H
 #define HAVEN_REGISTRY_INNER_H
 
-#include "hash.h"
 #include "registry.h"
 
-#define REGISTRY_INDEX_SLOTS 1024u
-#define REGISTRY_EVENTS_SLOTS 4096u
-/** Objects: one for each component, as many again for updates, the rest for what readers hold. */
-#define REGISTRY_ARENA_SLOTS (4 * REGISTRY_COMPONENTS_MAX)
-#define REGISTRY_INDEX_EMPTY 0u
-#define REGISTRY_INDEX_DELETED UINT32_MAX
-#define REGISTRY_NONE UINT32_MAX
-#define REGISTRY_SLOT_BITS 16
-HAVEN_STATIC_ASSERT(REGISTRY_COMPONENTS_MAX <= 1u << REGISTRY_SLOT_BITS, "a handle names any slot");
+struct rcu_domain;
 
-enum registry_place { PLACE_FREE = 0, PLACE_USED, PLACE_RETIRED };
+enum registry_use { USE_FREE = 0, USE_LIVE, USE_RETIRED };
 
-enum retired_kind { RETIRED_OBJECT = 0, RETIRED_SLOT, RETIRED_GATES, RETIRED_LANES };
+/** One slot of the directory. */
+struct writer_slot {
+	struct registry_hot own; /**< as published; in a free slot only its handle counts: the last
+				      one that was given out for the slot */
+	uint32_t place;          /**< of the object */
+	uint32_t entry;          /**< of the index: bucket * REGISTRY_BUCKET_ENTRIES + number */
+	uint32_t lanes;          /**< lane lines that it owns */
+	uint32_t next, prev;     /**< in the list of free slots, REGISTRY_NONE: end */
+	enum registry_use use;
+};
 
-struct registry_retired {
+struct writer_gate {
+	uint64_t epoch, generation;
+	uint32_t version;
+	uint8_t role; /**< enum haven_role */
+	uint8_t use;  /**< enum registry_use */
+};
+
+struct writer_lane {
+	uint32_t owner; /**< slot, REGISTRY_NONE: nobody */
+	uint8_t use;    /**< enum registry_use */
+};
+
+enum retired_kind { RETIRED_OBJECT = 0, RETIRED_COMPONENT, RETIRED_LANES };
+
+struct writer_retired {
 	uint64_t epoch, at_ns;
-	uint32_t first, count;
-	enum retired_kind kind;
+	uint32_t first; /**< place, slot, or first lane line */
+	uint32_t kind : 2;
+	uint32_t count : 30; /**< of lane lines */
 };
 
-/** Each object, slot, gate and lane line is retired once before it is reclaimed, so the queue never
- *  overflows. */
-#define REGISTRY_RETIRED_MAX 2048u
-HAVEN_STATIC_ASSERT(REGISTRY_ARENA_SLOTS + REGISTRY_COMPONENTS_MAX + REGISTRY_GATES_MAX +
-				    REGISTRY_LANES_MAX <=
-			    REGISTRY_RETIRED_MAX,
-		    "room for everything that can be retired");
-
-/** The node's own bookkeeping: decisions rest on it, not on the mapped words. */
 struct registry_writer {
-	uint64_t generation; /**< of the newest handle; never goes back */
-	uint64_t handle[REGISTRY_COMPONENTS_MAX];
-	uint8_t slot[REGISTRY_COMPONENTS_MAX]; /**< enum registry_place, also below */
-	uint8_t gate[REGISTRY_GATES_MAX];
-	uint8_t lane[REGISTRY_LANES_MAX];
-	uint32_t object[REGISTRY_COMPONENTS_MAX]; /**< arena place of each slot's object */
-	uint32_t free_object[REGISTRY_ARENA_SLOTS], free_objects;
-	struct registry_retired retired[REGISTRY_RETIRED_MAX];
-	uint32_t retired_head, retired_count;
+	void *memory; /**< all arrays below, one populated mapping */
+	size_t memory_bytes;
+	struct registry_bucket *index; /**< as the mapped one, with slot + 1 for the place */
+	struct writer_slot *slot;
+	struct writer_gate *gate;
+	struct writer_lane *lane;
+	uint32_t *free_object;          /**< ring: the longest free is taken first */
+	struct writer_retired *retired; /**< ring; an object or lane line waits at most once */
+	uint64_t generation;            /**< of the newest handle; never goes back */
+	uint64_t changes;
+	uint32_t fills;                /**< objects filled; makes their versions differ (C2) */
+	uint32_t slot_head, slot_tail; /**< list of free slots: taken from the head */
+	uint32_t free_slots;
+	uint32_t free_head, free_objects;
+	uint32_t retired_head, retired_count, retired_max;
+	uint32_t held; /**< objects replaced by updates and still waiting; at most shape.spare */
+	uint32_t gate_from, lane_from; /**< nothing below is free */
 };
+
+/* ---- registry_shape.c ---- */
+
+/** Header of a registry of this (complete) shape: counts, offsets, size. The rest is zero. */
+struct registry_header registry_layout(const struct registry_shape *shape);
+/** True when the header's counts are possible and its sections lie within `bytes`. */
+bool registry_layout_fits(const struct registry_header *h, uint64_t bytes);
+
+/* ---- registry_open.c ---- */
 
 /** Check the header against the file's size and set the addresses; `what` names it in sentences. */
 int registry_bind(struct registry *r, const char *what, struct error_text *error);
 
-/** Shut a gate and give it a role, an epoch and a new generation. */
-void registry_gate_change(struct registry_gate *g, enum haven_role role, uint64_t epoch);
+/* ---- registry_books.c ---- */
 
-static inline struct registry_component *registry_object(const struct registry *r, uint32_t place)
-{
-	return (struct registry_component *)(void *)(r->base + r->arena_offset) + place;
-}
+/** Make the node's books for a bound registry. Returns 0 or -HAVEN_ENOMEM. */
+int registry_books_new(struct registry *r, uint64_t generation);
+void registry_books_free(struct registry *r);
+/** Take a certain free slot. */
+void registry_slot_take(struct registry_writer *w, uint32_t slot);
+void registry_slot_free(struct registry_writer *w, uint32_t slot);
+/** Slot of a live handle, REGISTRY_NONE when it is stale. */
+uint32_t registry_slot_live(const struct registry *r, uint64_t handle);
+/** Longest free object; there must be one. */
+uint32_t registry_object_take(struct registry *r);
+void registry_object_free(struct registry *r, uint32_t place);
+void registry_retire(struct registry *r, uint64_t epoch, enum retired_kind kind, uint32_t first,
+		     uint32_t count);
 
-static inline uint32_t registry_hash(const struct registry *r, const char *name)
-{
-	return (uint32_t)hash_bytes(name, strlen(name), REGISTRY_MAGIC) & (r->index_slots - 1);
-}
+/* ---- registry_index.c: the index, private and mapped alike ---- */
+
+/** Slot of the component of that name, REGISTRY_NONE: there is none. */
+uint32_t registry_index_seek(const struct registry *r, const struct registry_key *key);
+/** Enter a live slot whose object stands at `place`; there is always room. */
+void registry_index_add(struct registry *r, const struct registry_key *key, uint32_t slot,
+			uint32_t place);
+/** Let the slot's entry show another object. */
+void registry_index_show(struct registry *r, uint32_t slot, uint32_t place);
+void registry_index_remove(struct registry *r, uint32_t slot);
+
+/* ---- registry_read.c ---- */
+
+/** Copy an object that may be replaced and reused meanwhile; true when the copy is whole. Nothing
+ *  in it is checked. */
+bool registry_object_copy(const struct registry *r, uint32_t place, struct registry_component *out);
+
+/* ---- registry_gate.c ---- */
+
+/** Gates for a new owner. Returns the first or REGISTRY_NONE; 0 for `count` 0. */
+uint32_t registry_gates_find(struct registry *r, uint32_t count);
+void registry_gates_take(struct registry *r, const struct registry_hot *hot, uint32_t slot);
+/** Shut the gates of a removed component; reused after registry_gates_free(). */
+void registry_gates_shut(struct registry *r, const struct registry_hot *hot);
+void registry_gates_free(struct registry *r, const struct registry_hot *hot);
+/** Retire every lane line that the slot owns. */
+void registry_lanes_retire(struct registry *r, uint64_t epoch, uint32_t slot);
+void registry_lanes_free(struct registry *r, uint32_t first, uint32_t count);
 
 #endif

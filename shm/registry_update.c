@@ -1,316 +1,277 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Node side: components, their gates and lane lines.
+ * Node side: components. Readers run beside every step, and the node may be killed between any two
+ * stores; then nobody writes any more, and readers go on with what stands there.
  *
- * A component is found through index -> directory slot -> object. Readers run beside every change:
- *   add      object, then directory (C1), then index
- *   update   new object, then directory (C1); the old object is retired
- *   remove   index, then directory; object, slot, gates and lane lines are retired
- * What is retired is reused only when every reader slot has passed the epoch opened after it was
- * unlinked (rcu.h).
+ * Order of the stores, each a release:
+ *
+ *   add      generation, gates, object; directory (C1); index entry (I1); count of changes (W1)
+ *   update   object; directory (C1); index entry (I1); count of changes; new epoch, then retire
+ *   remove   index entry; directory; gates shut; count of changes; new epoch, then retire
+ *
+ * What readers may rely on, at any instant and after any death of the node:
+ *
+ *   A1  Whole: an object found by name or handle is whole, both parts, and its gates are those of
+ *       its life (they were set up before it was shown).
+ *   A2  Present: a component that is there all the time is found all the time, by name and by
+ *       handle, whatever else is added, updated or removed. Its entry of the index never moves, its
+ *       slot never changes, and both always show one of its objects.
+ *   A3  Forward: who found an object by name finds that one or a later one by its handle, for
+ *       the directory is stored first.
+ *   A4  Gone: a handle that was removed is stale for ever. Slots come back under a greater
+ *       generation, and each reader compares the whole handle.
+ *   A5  Held: what was found inside an RCU section stays as it is until the section ends. It is
+ *       retired with an epoch that is opened after the last step that hid it, and reused when every
+ *       slot has passed that epoch (rcu.h).
+ *   W1  Told: the count of changes is raised after the change is complete. Who reads the count
+ *       first and looks up then has an answer that stands as long as the count does.
+ *   W2  The count is raised before the epoch is opened. So a quiescent reader that shows the epoch
+ *       in its slot sees the count, too: while it finds the count unchanged after its quiescent
+ *       point, objects found before that point are not reused.
+ *   A6  Unfinished: the most a death leaves is the newest step half done, which is: an object that
+ *       nobody shows; a slot that the index does not name (added or removed by handle, not yet or
+ *       no more by name); an entry of the index that shows the object before the newest; gates of a
+ *       removed component still open until their lease ends; overflow counted one too high.
+ *       Each of them is legal for readers, registry_check() tells them as unfinished.
  */
-#include <string.h>
-
 #include "clock.h"
 #include "rcu.h"
 #include "registry_inner.h"
 
 /** Items looked at per turn of the poll loop. */
 #define RECLAIM_MAX 64
-/** Objects that adding leaves for updates: one for each component that may exist. */
-#define OBJECTS_KEPT REGISTRY_COMPONENTS_MAX
 
-static uint32_t slot_of(uint64_t handle)
+static void words_store(void *to, const void *from, size_t bytes)
 {
-	return (uint32_t)(handle & ((1u << REGISTRY_SLOT_BITS) - 1));
-}
+	registry_word *t = to;
+	const registry_word *f = from;
 
-/** Slot of a live handle, REGISTRY_NONE when it is stale. */
-static uint32_t slot_check(const struct registry_writer *w, uint64_t handle)
-{
-	uint32_t slot = slot_of(handle);
-
-	if (slot >= REGISTRY_COMPONENTS_MAX || w->slot[slot] != PLACE_USED ||
-	    w->handle[slot] != handle)
-		return REGISTRY_NONE;
-	return slot;
-}
-
-/** First fit of `count` neighbours. */
-static uint32_t places_find(const uint8_t *places, uint32_t n, uint32_t count)
-{
-	uint32_t run = 0;
-
-	for (uint32_t i = 0; i < n; i++) {
-		run = places[i] == PLACE_FREE ? run + 1 : 0;
-		if (run == count)
-			return i + 1 - count;
-	}
-	return REGISTRY_NONE;
-}
-
-/** Position of the name in the index, or the place where it may go; REGISTRY_NONE: index full. */
-static uint32_t index_seek(const struct registry *r, const char *name, bool *found)
-{
-	uint32_t free_at = REGISTRY_NONE, at = registry_hash(r, name);
-
-	*found = false;
-	for (uint32_t i = 0; i < r->index_slots; i++, at = (at + 1) & (r->index_slots - 1)) {
-		uint32_t entry = load_relaxed(&r->index[at]);
-
-		if (entry == REGISTRY_INDEX_EMPTY)
-			return free_at == REGISTRY_NONE ? at : free_at;
-		if (entry - 1 >= REGISTRY_COMPONENTS_MAX) { /* deleted */
-			free_at = free_at == REGISTRY_NONE ? at : free_at;
-			continue;
-		}
-		if (strcmp(registry_object(r, r->writer->object[entry - 1])->name, name) == 0) {
-			*found = true;
-			return at;
-		}
-	}
-	return free_at;
-}
-
-/** Take an entry out. Deleted entries at the end of a run become empty again, so that look-ups do
- *  not grow longer over time; nothing stands behind them that a reader could miss. */
-static void index_remove(struct registry *r, uint32_t at)
-{
-	uint32_t mask = r->index_slots - 1;
-
-	store_release(&r->index[at], REGISTRY_INDEX_DELETED);
-	if (load_relaxed(&r->index[(at + 1) & mask]) != REGISTRY_INDEX_EMPTY)
-		return;
-	for (uint32_t i = 0; i < r->index_slots; i++, at = (at - 1) & mask) {
-		if (load_relaxed(&r->index[at]) != REGISTRY_INDEX_DELETED)
-			return;
-		store_release(&r->index[at], REGISTRY_INDEX_EMPTY);
-	}
+	for (size_t i = 0; i < bytes / sizeof(*t); i++)
+		store_relaxed(&t[i], f[i]);
 }
 
 /** Fill a free object with `*c`. Readers without a slot see the version change (C2). */
-static uint32_t object_fill(struct registry *r, const struct registry_component *c)
+static uint32_t object_fill(struct registry *r, struct registry_component *c)
 {
-	struct registry_writer *w = r->writer;
-	uint32_t place = w->free_object[--w->free_objects];
-	struct registry_component *o = registry_object(r, place), copy = *c;
+	uint32_t place = registry_object_take(r);
+	struct registry_hot *hot = &r->hot[place];
 
-	copy.version = load_relaxed(&o->version) | 1;
-	store_relaxed(&o->version, copy.version);
-	fence_release(); /* C2 */
-	memcpy(o, &copy, sizeof(copy));
-	store_release(&o->version, copy.version + 1); /* C2 */
+	c->hot.version = ++r->writer->fills * 2 - 1;
+	store_relaxed(&hot->version, c->hot.version);
+	fence_release(); /* C2: odd before anything changes */
+	words_store(hot, &c->hot, sizeof(*hot));
+	words_store(&r->cold[place], &c->cold, sizeof(c->cold));
+	store_release(&hot->version, ++c->hot.version); /* C2 */
 	return place;
 }
 
 /** Let slot `slot` show the object at `place`. */
-static void object_publish(struct registry *r, uint32_t slot, uint32_t place)
+static void object_show(struct registry *r, uint32_t slot, uint32_t place,
+			const struct registry_hot *hot)
 {
-	r->writer->object[slot] = place;
-	store_release(&r->directory[slot],
-		      r->arena_offset + place * sizeof(struct registry_component)); /* C1 */
+	struct writer_slot *s = &r->writer->slot[slot];
+
+	s->own = *hot;
+	s->place = place;
+	store_release(&r->directory[slot], place + 1); /* C1 */
 }
 
-static void retire(struct registry *r, uint64_t epoch, enum retired_kind kind, uint32_t first,
-		   uint32_t count)
+static void change_told(struct registry *r)
 {
-	struct registry_writer *w = r->writer;
-
-	HAVEN_ASSERT(w->retired_count < REGISTRY_RETIRED_MAX);
-	w->retired[(w->retired_head + w->retired_count++) % REGISTRY_RETIRED_MAX] =
-		(struct registry_retired){.epoch = epoch,
-					  .at_ns = clock_now_ns(),
-					  .first = first,
-					  .count = count,
-					  .kind = kind};
+	store_release(&r->header->changes, ++r->writer->changes); /* W1 */
 }
 
-static int component_check(const struct registry_component *c, struct error_text *error)
+static bool terminated(const char *text)
 {
-	if (c->name[0] == 0 || !memchr(c->name, 0, sizeof(c->name)) ||
-	    !memchr(c->group, 0, sizeof(c->group)) || !memchr(c->release, 0, sizeof(c->release)))
-		return error_set(error, HAVEN_EINVAL,
-				 "component: name must have 1 to %d bytes, group and release at "
-				 "most that",
+	return memchr(text, 0, HAVEN_NAME_MAX) != NULL;
+}
+
+/** The first field out of its range, NULL: all good. */
+static const char *component_refusal(const struct registry_component *c)
+{
+	if (!terminated(c->cold.group) || !terminated(c->cold.release))
+		return "group or release is too long";
+	if (c->hot.instances > HAVEN_INSTANCES_MAX)
+		return "it has too many instances";
+	if (c->hot.state >= HAVEN_ROLE_COUNT || c->hot.health >= HAVEN_HEALTH_COUNT)
+		return "there is no such state or health";
+	if (c->hot.load > REGISTRY_LOAD_MAX)
+		return "its load is above its capacity";
+	if (c->cold.n_depends > REGISTRY_DEPENDS_MAX)
+		return "it depends on too many others";
+	return NULL;
+}
+
+static int component_check(struct registry_component *c, struct registry_key *key,
+			   struct error_text *error)
+{
+	const char *bad;
+
+	if (!terminated(c->hot.name) || !registry_key_set(key, c->hot.name))
+		return error_set(error, HAVEN_EINVAL, "component: its name must have 1 to %d bytes",
 				 HAVEN_NAME_MAX - 1);
-	if (c->instances > HAVEN_INSTANCES_MAX)
-		return error_set(error, HAVEN_EINVAL, "component %s: %u instances, at most %d",
-				 c->name, c->instances, HAVEN_INSTANCES_MAX);
+	bad = component_refusal(c);
+	if (bad)
+		return error_set(error, HAVEN_EINVAL, "component %s: %s", c->hot.name, bad);
+	memcpy(c->hot.name, key->text, sizeof(c->hot.name)); /* padded */
 	return 0;
 }
 
-static void gates_take(struct registry *r, const struct registry_component *c, uint32_t slot)
+/** Put a checked component into a free slot, under `handle`. */
+static int component_place(struct registry *r, struct registry_component *c,
+			   const struct registry_key *key, uint64_t handle,
+			   struct error_text *error)
 {
-	for (uint32_t i = 0; i < c->instances; i++) {
-		struct registry_gate *g = &r->gates[c->gate_first + i];
+	uint32_t slot = registry_slot_of(handle), place;
+	uint32_t gate = registry_gates_find(r, c->hot.instances);
 
-		r->writer->gate[c->gate_first + i] = PLACE_USED;
-		store_relaxed(&g->component, slot);
-		store_relaxed(&g->instance, (uint16_t)(c->instance_first + i));
-		store_relaxed(&g->assigned_node, (uint16_t)HAVEN_NODE_NONE);
-		/* A new generation in any case: nobody has confirmed it yet. */
-		registry_gate_change(g, HAVEN_OFFLINE, 0);
-	}
+	if (gate == REGISTRY_NONE)
+		return error_set(error, HAVEN_EFULL,
+				 "no room for component %s: it needs %u gates, the registry has "
+				 "%u; give the registry more",
+				 c->hot.name, c->hot.instances, r->shape.gates);
+	c->hot.handle = handle;
+	c->hot.gate_first = gate;
+	c->cold.lane_first = 0;
+	c->cold.lanes = 0;
+	registry_slot_take(r->writer, slot);
+	registry_gates_take(r, &c->hot, slot);
+	place = object_fill(r, c);
+	object_show(r, slot, place, &c->hot);
+	registry_index_add(r, key, slot, place);
+	change_told(r);
+	return 0;
 }
 
 int registry_add(struct registry *r, struct registry_component *c, struct error_text *error)
 {
 	struct registry_writer *w = r->writer;
-	uint32_t slot, at, gate = 0;
-	int status = component_check(c, error);
-	bool found;
+	struct registry_key key;
+	int status = component_check(c, &key, error);
 
 	if (status)
 		return status;
-	at = index_seek(r, c->name, &found);
-	if (found)
+	if (registry_index_seek(r, &key) != REGISTRY_NONE)
 		return error_set(error, HAVEN_EEXIST, "a component named %s is registered already",
-				 c->name);
-	slot = places_find(w->slot, REGISTRY_COMPONENTS_MAX, 1);
-	if (c->instances)
-		gate = places_find(w->gate, REGISTRY_GATES_MAX, c->instances);
-	if (at == REGISTRY_NONE || slot == REGISTRY_NONE || gate == REGISTRY_NONE ||
-	    w->free_objects <= OBJECTS_KEPT)
+				 c->hot.name);
+	if (w->free_slots == 0)
 		return error_set(error, HAVEN_EFULL,
-				 "no room for component %s: %u components, %u gates and what "
-				 "slow readers hold fill the registry",
-				 c->name, REGISTRY_COMPONENTS_MAX, REGISTRY_GATES_MAX);
-	c->handle = ++w->generation << REGISTRY_SLOT_BITS | slot;
-	c->gate_first = (uint16_t)gate;
-	c->lane_first = 0;
-	c->lanes = 0;
-	w->slot[slot] = PLACE_USED;
-	w->handle[slot] = c->handle;
-	gates_take(r, c, slot);
-	object_publish(r, slot, object_fill(r, c));
-	store_release(&r->index[at], slot + 1);
-	return 0;
+				 "no room for component %s: %u components, or what slow readers "
+				 "hold of removed ones, fill the registry",
+				 c->hot.name, r->components);
+	if (w->generation >= REGISTRY_GENERATION_MAX)
+		return error_set(error, HAVEN_EFULL,
+				 "no handle is left for component %s; set the clock right and "
+				 "start the node with an empty run directory",
+				 c->hot.name);
+	/* Before the handle is shown: a new node starts above what it finds here. */
+	store_release(&r->header->generation, ++w->generation);
+	return component_place(r, c, &key, w->generation << REGISTRY_SLOT_BITS | w->slot_head,
+			       error);
+}
+
+int registry_adopt(struct registry *r, struct registry_component *c, struct error_text *error)
+{
+	struct registry_writer *w = r->writer;
+	uint64_t handle = c->hot.handle;
+	uint32_t slot = registry_slot_of(handle);
+	struct registry_key key;
+	int status = component_check(c, &key, error);
+
+	if (status)
+		return status;
+	if (slot >= r->components)
+		return error_set(error, HAVEN_EFULL,
+				 "component %s was in slot %u; this registry has %u, give it more",
+				 c->hot.name, slot, r->components);
+	if (registry_index_seek(r, &key) != REGISTRY_NONE || w->slot[slot].use != USE_FREE)
+		return error_set(error, HAVEN_EEXIST,
+				 "a component named %s, or one in its slot, is registered already",
+				 c->hot.name);
+	if (handle >> REGISTRY_SLOT_BITS > w->generation || handle <= w->slot[slot].own.handle)
+		return error_set(error, HAVEN_ESTALE,
+				 "the handle of component %s is not from an earlier life of this "
+				 "node, or it was removed since",
+				 c->hot.name);
+	return component_place(r, c, &key, handle, error);
 }
 
 int registry_update(struct registry *r, const struct registry_component *c, struct rcu_domain *rcu)
 {
 	struct registry_writer *w = r->writer;
-	uint32_t slot = slot_check(w, c->handle), old;
-	const struct registry_component *now;
+	uint32_t slot = registry_slot_live(r, c->hot.handle), old, place;
 	struct registry_component next = *c;
+	const struct registry_hot *own;
 
 	if (slot == REGISTRY_NONE)
 		return -HAVEN_ESTALE;
-	old = w->object[slot];
-	now = registry_object(r, old);
-	memcpy(next.name, now->name, sizeof(next.name));
-	next.version = now->version;
-	next.gate_first = now->gate_first;
-	next.instances = now->instances;
-	next.instance_first = now->instance_first;
-	if (memcmp(&next, now, sizeof(next)) == 0)
+	if (component_refusal(c))
+		return -HAVEN_EINVAL;
+	own = &w->slot[slot].own;
+	old = w->slot[slot].place;
+	memcpy(next.hot.name, own->name, sizeof(next.hot.name));
+	next.hot.version = own->version;
+	next.hot.gate_first = own->gate_first;
+	next.hot.instances = own->instances;
+	next.hot.instance_first = own->instance_first;
+	/* The one look at mapped words: what is shown already need not be shown again. */
+	if (memcmp(&next.hot, own, sizeof(next.hot)) == 0 &&
+	    memcmp(&next.cold, &r->cold[old], sizeof(next.cold)) == 0)
 		return 0;
-	if (w->free_objects == 0)
+	/* The rest of the free objects is for adding: one for each free slot. */
+	if (w->held == r->shape.spare)
 		return -HAVEN_EFULL;
-	object_publish(r, slot, object_fill(r, &next));
-	retire(r, rcu_retire_epoch(rcu), RETIRED_OBJECT, old, 1);
+	place = object_fill(r, &next);
+	object_show(r, slot, place, &next.hot);
+	registry_index_show(r, slot, place);
+	change_told(r);
+	w->held++;
+	registry_retire(r, rcu_retire_epoch(rcu), RETIRED_OBJECT, old, 1);
 	return 0;
-}
-
-int registry_lanes_reserve(struct registry *r, uint32_t count)
-{
-	struct registry_writer *w = r->writer;
-	uint32_t first;
-
-	if (count == 0)
-		return -HAVEN_EFULL;
-	first = places_find(w->lane, REGISTRY_LANES_MAX, count);
-	if (first == REGISTRY_NONE)
-		return -HAVEN_EFULL;
-	for (uint32_t i = first; i < first + count; i++) {
-		w->lane[i] = PLACE_USED;
-		r->lanes[i] = (struct registry_lane){.component = REGISTRY_NONE};
-	}
-	return (int)first;
-}
-
-/** Retire those of the lines first … first+count-1 that are in use and that `owner` (or, with
- *  REGISTRY_NONE, anybody) has; one item for each run of neighbours. */
-static void lanes_retire(struct registry *r, uint64_t epoch, uint32_t first, uint32_t count,
-			 uint32_t owner)
-{
-	struct registry_writer *w = r->writer;
-	uint32_t run = 0;
-
-	for (uint32_t i = first; i < first + count; i++) {
-		if (w->lane[i] == PLACE_USED &&
-		    (owner == REGISTRY_NONE || load_relaxed(&r->lanes[i].component) == owner)) {
-			w->lane[i] = PLACE_RETIRED;
-			run++;
-		} else if (run) {
-			retire(r, epoch, RETIRED_LANES, i - run, run);
-			run = 0;
-		}
-	}
-	if (run)
-		retire(r, epoch, RETIRED_LANES, first + count - run, run);
-}
-
-void registry_lanes_release(struct registry *r, uint32_t first, uint32_t count,
-			    struct rcu_domain *rcu)
-{
-	if (first >= REGISTRY_LANES_MAX || count > REGISTRY_LANES_MAX - first)
-		return;
-	lanes_retire(r, rcu_retire_epoch(rcu), first, count, REGISTRY_NONE);
 }
 
 int registry_remove(struct registry *r, uint64_t handle, struct rcu_domain *rcu)
 {
 	struct registry_writer *w = r->writer;
-	uint32_t slot = slot_check(w, handle), at;
-	const struct registry_component *c;
+	uint32_t slot = registry_slot_live(r, handle);
 	uint64_t epoch;
-	bool found;
 
 	if (slot == REGISTRY_NONE)
 		return -HAVEN_ESTALE;
-	c = registry_object(r, w->object[slot]);
-	at = index_seek(r, c->name, &found);
-	if (found)
-		index_remove(r, at);
+	registry_index_remove(r, slot);
 	store_release(&r->directory[slot], 0);
-	w->slot[slot] = PLACE_RETIRED;
-	for (uint32_t i = 0; i < c->instances; i++) {
-		registry_gate_set(r, c->gate_first + i, HAVEN_OFFLINE,
-				  load_relaxed(&r->gates[c->gate_first + i].epoch), 0);
-		w->gate[c->gate_first + i] = PLACE_RETIRED;
-	}
-	epoch = rcu_retire_epoch(rcu);
-	retire(r, epoch, RETIRED_OBJECT, w->object[slot], 1);
-	if (c->instances)
-		retire(r, epoch, RETIRED_GATES, c->gate_first, c->instances);
-	lanes_retire(r, epoch, 0, REGISTRY_LANES_MAX, slot);
-	retire(r, epoch, RETIRED_SLOT, slot, 1);
+	registry_gates_shut(r, &w->slot[slot].own);
+	change_told(r);
+	w->slot[slot].use = USE_RETIRED;
+	epoch = rcu_retire_epoch(rcu); /* W2 */
+	registry_lanes_retire(r, epoch, slot);
+	registry_retire(r, epoch, RETIRED_COMPONENT, slot, 1);
 	return 0;
 }
 
-static void reclaim_one(struct registry *r, const struct registry_retired *x)
+const struct registry_hot *registry_own(const struct registry *r, uint64_t handle)
+{
+	uint32_t slot = registry_slot_live(r, handle);
+
+	return slot == REGISTRY_NONE ? NULL : &r->writer->slot[slot].own;
+}
+
+static void reclaim_one(struct registry *r, const struct writer_retired *x)
 {
 	struct registry_writer *w = r->writer;
 
-	switch (x->kind) {
+	switch ((enum retired_kind)x->kind) {
 	case RETIRED_OBJECT:
-		w->free_object[w->free_objects++] = x->first;
+		registry_object_free(r, x->first);
+		w->held--;
 		break;
-	case RETIRED_SLOT:
-		w->slot[x->first] = PLACE_FREE;
-		break;
-	case RETIRED_GATES:
-		for (uint32_t i = x->first; i < x->first + x->count; i++) {
-			store_relaxed(&r->gates[i].component, REGISTRY_NONE);
-			w->gate[i] = PLACE_FREE;
-		}
+	case RETIRED_COMPONENT:
+		registry_object_free(r, w->slot[x->first].place);
+		registry_gates_free(r, &w->slot[x->first].own);
+		registry_slot_free(w, x->first);
 		break;
 	case RETIRED_LANES:
-		for (uint32_t i = x->first; i < x->first + x->count; i++) {
-			store_relaxed(&r->lanes[i].component, REGISTRY_NONE);
-			w->lane[i] = PLACE_FREE;
-		}
+		registry_lanes_free(r, x->first, x->count);
 		break;
 	}
 }
@@ -325,14 +286,14 @@ void registry_reclaim(struct registry *r, struct rcu_domain *rcu)
 	passed = rcu_poll(rcu);
 	now = clock_now_ns();
 	for (int i = 0; i < RECLAIM_MAX && w->retired_count; i++) {
-		const struct registry_retired *x = &w->retired[w->retired_head];
+		const struct writer_retired *x = &w->retired[w->retired_head];
 
 		if (x->epoch > passed)
 			break;
 		if (now - x->at_ns > rcu->grace_max_ns)
 			rcu->grace_max_ns = now - x->at_ns;
 		reclaim_one(r, x);
-		w->retired_head = (w->retired_head + 1) % REGISTRY_RETIRED_MAX;
+		w->retired_head = w->retired_head + 1 == w->retired_max ? 0 : w->retired_head + 1;
 		w->retired_count--;
 	}
 	rcu->grace_from_ns = w->retired_count ? w->retired[w->retired_head].at_ns : 0;

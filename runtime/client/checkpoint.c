@@ -41,7 +41,7 @@ static int table_announce(struct haven_table *t, const struct table_shape *shape
 {
 	struct haven_component *c = t->component;
 	struct message m = {.type = MESSAGE_CHECKPOINT, .handle = c->handle};
-	uint32_t first;
+	uint32_t first, all = c->haven->registry.shape.lanes;
 	int status;
 
 	m.u.checkpoint.shape = *shape;
@@ -50,11 +50,11 @@ static int table_announce(struct haven_table *t, const struct table_shape *shape
 	if (status)
 		return status;
 	first = m.u.checkpoint.lane_first;
-	if (first >= REGISTRY_LANES_MAX || shape->lanes > REGISTRY_LANES_MAX - first)
+	if (first >= all || shape->lanes > all - first)
 		return error_set(&c->haven->error, HAVEN_ECORRUPT,
 				 "the node names %u lane lines from number %u on; the registry "
 				 "has %u",
-				 shape->lanes, first, REGISTRY_LANES_MAX);
+				 shape->lanes, first, all);
 	t->lanes = &c->haven->registry.lanes[first];
 	t->n_lanes = shape->lanes;
 	return 0;

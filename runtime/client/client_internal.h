@@ -65,7 +65,7 @@ struct haven_table {
 
 /** What a worker has taken note of for one instance. Written by its own poll only. */
 struct client_seen {
-	uint32_t generation; /**< equals what stands in client_worker.confirmed */
+	uint64_t generation; /**< equals what stands in client_worker.confirmed */
 	uint32_t role;       /**< enum haven_role */
 	uint64_t epoch;
 };

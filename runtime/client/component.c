@@ -16,10 +16,10 @@ static int component_accept(struct haven_component *c, const struct message *m)
 	c->instances = m->u.reg.instances;
 	c->instance_first = m->u.reg.instance_first;
 	if (c->instances == 0 || c->instances > HAVEN_INSTANCES_MAX ||
-	    gate + c->instances > REGISTRY_GATES_MAX)
+	    gate + c->instances > c->haven->registry.shape.gates)
 		return error_set(&c->haven->error, HAVEN_ECORRUPT,
 				 "the node names %u gates from number %u on; the registry has %u",
-				 c->instances, gate, REGISTRY_GATES_MAX);
+				 c->instances, gate, c->haven->registry.shape.gates);
 	c->gates = &c->haven->registry.gates[gate];
 	return 0;
 }

@@ -230,31 +230,34 @@ bool haven_gate_check(struct haven_worker *w, unsigned instance, unsigned packet
 	return false;
 }
 
-static void worker_describe(const struct haven_worker *w, const struct registry_component *c,
+static void worker_describe(const struct haven_worker *w, const struct registry_hot *hot,
 			    struct haven_component_info *out)
 {
+	const struct registry *r = &w->haven->registry;
+	const struct registry_cold *cold = registry_cold_of(r, hot);
+
 	memset(out, 0, sizeof(*out));
-	memcpy(out->name, c->name, sizeof(out->name) - 1);
-	memcpy(out->group, c->group, sizeof(out->group) - 1);
-	memcpy(out->release, c->release, sizeof(out->release) - 1);
-	out->handle = c->handle;
-	out->pid = c->pid;
-	out->kind = c->kind;
-	out->ready = c->ready;
-	out->instances = c->instances;
-	for (unsigned i = 0; i < c->instances && i < HAVEN_INSTANCES_MAX; i++)
-		if (c->gate_first + i < REGISTRY_GATES_MAX)
-			out->role[i] = (uint8_t)load_relaxed(
-				&w->haven->registry.gates[c->gate_first + i].role);
+	memcpy(out->name, hot->name, sizeof(out->name) - 1);
+	memcpy(out->group, cold->group, sizeof(out->group) - 1);
+	memcpy(out->release, cold->release, sizeof(out->release) - 1);
+	out->handle = hot->handle;
+	out->pid = cold->pid;
+	out->kind = hot->kind;
+	out->ready = (hot->flags & REGISTRY_READY) != 0;
+	out->instances = (uint8_t)(hot->instances < HAVEN_INSTANCES_MAX ? hot->instances
+									: HAVEN_INSTANCES_MAX);
+	for (unsigned i = 0; i < out->instances; i++)
+		if ((uint64_t)hot->gate_first + i < r->shape.gates)
+			out->role[i] = (uint8_t)load_relaxed(&r->gates[hot->gate_first + i].role);
 }
 
 int haven_lookup(struct haven_worker *w, const char *name, struct haven_component_info *out)
 {
 	/* The worker is a quiescent reader: what is found stays until its next poll. */
-	const struct registry_component *c = registry_find(&w->haven->registry, name);
+	const struct registry_hot *hot = registry_find(&w->haven->registry, name);
 
-	if (!c)
+	if (!hot)
 		return -HAVEN_ENOENT;
-	worker_describe(w, c, out);
+	worker_describe(w, hot, out);
 	return 0;
 }

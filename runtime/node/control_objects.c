@@ -77,15 +77,15 @@ void control_component_fill(const struct haven_node *n, struct local_component *
 		&n->config->group[config_group_find(n->config, m->u.reg.group)];
 	struct registry_component *o = &comp->object;
 
-	o->pid = client->pid;
-	o->pid_start_ticks = client->pid_start_ticks;
-	memcpy(o->name, m->u.reg.name, sizeof(o->name));
-	memcpy(o->group, g->name, sizeof(o->group));
-	memcpy(o->release, m->u.reg.release[0] ? m->u.reg.release : n->me->release,
-	       sizeof(o->release));
-	o->kind = m->u.reg.kind;
-	o->instances = g->n_instances;
-	o->instance_first = g->instance_first;
+	o->cold.pid = client->pid;
+	o->cold.pid_start_ticks = client->pid_start_ticks;
+	memcpy(o->hot.name, m->u.reg.name, sizeof(o->hot.name));
+	memcpy(o->cold.group, g->name, sizeof(o->cold.group));
+	memcpy(o->cold.release, m->u.reg.release[0] ? m->u.reg.release : n->me->release,
+	       sizeof(o->cold.release));
+	o->hot.kind = m->u.reg.kind;
+	o->hot.instances = g->n_instances;
+	o->hot.instance_first = g->instance_first;
 }
 
 int control_table_new(struct local_table **out, const struct message *m, int fd,

@@ -19,7 +19,7 @@ struct local_component *local_find(struct haven_node *n, const struct local_clie
 	for (unsigned k = 0; k < n->local.n_components; k++) {
 		struct local_component *c = n->local.component[k];
 
-		if (c->object.handle == handle && c->client == client)
+		if (c->object.hot.handle == handle && c->client == client)
 			return c;
 	}
 	return NULL;
@@ -28,7 +28,7 @@ struct local_component *local_find(struct haven_node *n, const struct local_clie
 void local_tell_up(struct haven_node *n, struct local_component *c, unsigned i, bool up)
 {
 	struct brain_event e = {.kind = BRAIN_COMPONENT,
-				.instance = (uint8_t)(c->object.instance_first + i),
+				.instance = (uint8_t)(c->object.hot.instance_first + i),
 				.up = up};
 
 	if (c->gate[i].told_up == up)
@@ -39,9 +39,9 @@ void local_tell_up(struct haven_node *n, struct local_component *c, unsigned i, 
 
 static void tell_copy_lost(struct haven_node *n, const struct local_component *c)
 {
-	for (unsigned i = 0; i < c->object.instances; i++) {
+	for (unsigned i = 0; i < c->object.hot.instances; i++) {
 		struct brain_event e = {.kind = BRAIN_COPY_LOST,
-					.instance = (uint8_t)(c->object.instance_first + i)};
+					.instance = (uint8_t)(c->object.hot.instance_first + i)};
 
 		loop_post(n, &e);
 	}
@@ -53,9 +53,9 @@ static void tell_event(struct haven_node *n, const struct local_component *c, en
 	struct event e = publish_event_init(kind, severity);
 
 	e.node = n->self;
-	e.a = (uint64_t)c->object.pid;
+	e.a = (uint64_t)c->object.cold.pid;
 	e.b = now;
-	snprintf(e.detail, sizeof(e.detail), "%s%s%s", c->object.name, proof ? ": " : "",
+	snprintf(e.detail, sizeof(e.detail), "%s%s%s", c->object.hot.name, proof ? ": " : "",
 		 proof ? proof : "");
 	publish_event(n, &e, now);
 }
@@ -67,15 +67,16 @@ int local_ready(struct haven_node *n, struct local_component *c, uint64_t now,
 		return 0;
 	if (c->state != LOCAL_REGISTERED)
 		return error_set(error, HAVEN_EREFUSED, "component %s is leaving or has failed",
-				 c->object.name);
-	c->object.ready = 1;
+				 c->object.hot.name);
+	c->object.hot.flags |= REGISTRY_READY;
+	c->object.cold.updated_ns = now;
 	if (registry_update(&n->registry, &c->object, &n->rcu) != 0) {
-		c->object.ready = 0;
+		c->object.hot.flags &= (uint8_t)~REGISTRY_READY;
 		return error_set(error, HAVEN_EAGAIN,
 				 "the registry waits for a slow reader; try again");
 	}
 	c->state = LOCAL_READY;
-	for (unsigned i = 0; i < c->object.instances; i++)
+	for (unsigned i = 0; i < c->object.hot.instances; i++)
 		c->gate[i].epoch = brain_view(n->brain)->epoch;
 	local_slots_open(n, c);
 	tell_event(n, c, EVENT_COMPONENT_READY, EVENT_INFO, NULL, now);
@@ -87,15 +88,16 @@ void local_fail(struct haven_node *n, struct local_component *c, uint64_t now, c
 	if (c->state == LOCAL_FAILED)
 		return;
 	c->state = LOCAL_FAILED;
-	for (unsigned i = 0; i < c->object.instances; i++)
+	for (unsigned i = 0; i < c->object.hot.instances; i++)
 		local_gate_shut(n, c, i, HAVEN_OFFLINE, now);
-	for (unsigned i = 0; i < c->object.instances; i++)
+	for (unsigned i = 0; i < c->object.hot.instances; i++)
 		local_tell_up(n, c, i, false);
 	local_slots_close(n, c);
 	tell_copy_lost(n, c);
 	loop_pump(n, now);
-	c->object.ready = 0;
-	c->object.dead = 1;
+	c->object.hot.flags = REGISTRY_DEAD;
+	c->object.hot.state = HAVEN_OFFLINE;
+	c->object.cold.updated_ns = now;
 	/* Without room the old object stays until removal; the event tells it all the same. */
 	registry_update(&n->registry, &c->object, &n->rcu);
 	tell_event(n, c, EVENT_COMPONENT_DEAD, EVENT_CRITICAL, cause, now);
@@ -111,7 +113,7 @@ void local_leave(struct haven_node *n, struct local_component *c, struct command
 	c->state = LOCAL_LEAVING;
 	c->leaving = waiting;
 	c->leave_by_ns = now + n->brain_config.mirror_timeout_ns;
-	for (unsigned i = 0; i < c->object.instances; i++)
+	for (unsigned i = 0; i < c->object.hot.instances; i++)
 		local_tell_up(n, c, i, false);
 }
 
@@ -125,8 +127,8 @@ void local_remove(struct haven_node *n, struct local_component *c)
 		local_slots_close(n, c);
 		tell_copy_lost(n, c);
 	}
-	for (unsigned i = 0; i < c->object.instances; i++)
-		l->by_instance[c->object.instance_first + i] = NULL;
+	for (unsigned i = 0; i < c->object.hot.instances; i++)
+		l->by_instance[c->object.hot.instance_first + i] = NULL;
 	for (unsigned s = 0; s < BRAIN_SLOTS_MAX; s++) {
 		if (l->slot[s].component == c)
 			l->slot[s] = (struct local_slot){0};
@@ -141,7 +143,7 @@ void local_remove(struct haven_node *n, struct local_component *c)
 			break;
 		}
 	}
-	registry_remove(&n->registry, c->object.handle, &n->rcu);
+	registry_remove(&n->registry, c->object.hot.handle, &n->rcu);
 	c->client->components--;
 }
 
@@ -187,7 +189,7 @@ void local_stop(struct haven_node *n, uint64_t now)
 	for (unsigned k = 0; k < l->n_components; k++) {
 		struct local_component *c = l->component[k];
 
-		for (unsigned i = 0; i < c->object.instances; i++)
+		for (unsigned i = 0; i < c->object.hot.instances; i++)
 			local_gate_shut(n, c, i, HAVEN_OFFLINE, now);
 		if (c->leaving)
 			local_answer(n, c->leaving, -HAVEN_ENODE, "the node is stopping");

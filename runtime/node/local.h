@@ -62,7 +62,7 @@ struct local_gate {
 	uint64_t epoch;
 	bool told_up;                 /**< the brain was told that the component is there */
 	bool closing;                 /**< the brain waits for BRAIN_GATE_CLOSED */
-	uint32_t closed_generation;   /**< first generation after the last primary one */
+	uint64_t closed_generation;   /**< first generation after the last primary one */
 	uint64_t last_valid_until_ns; /**< greatest ever published */
 };
 

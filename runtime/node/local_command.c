@@ -64,21 +64,21 @@ static void do_attach(struct haven_node *n, struct command *c)
 static int group_taken(struct haven_node *n, const struct local_component *c,
 		       struct error_text *error)
 {
-	for (unsigned i = 0; i < c->object.instances; i++) {
+	for (unsigned i = 0; i < c->object.hot.instances; i++) {
 		const struct local_component *other =
-			n->local.by_instance[c->object.instance_first + i];
+			n->local.by_instance[c->object.hot.instance_first + i];
 
 		if (other && other->state == LOCAL_FAILED)
 			return error_set(
 				error, HAVEN_EAGAIN,
 				"component %s of process %d has failed, and the process has "
 				"not ended yet; remedy: end it",
-				other->object.name, (int)other->object.pid);
+				other->object.hot.name, (int)other->object.cold.pid);
 		if (other)
 			return error_set(error, HAVEN_EEXIST,
 					 "component %s of process %d serves group %s on this node",
-					 other->object.name, (int)other->object.pid,
-					 other->object.group);
+					 other->object.hot.name, (int)other->object.cold.pid,
+					 other->object.cold.group);
 	}
 	return 0;
 }
@@ -95,28 +95,28 @@ static void do_register(struct haven_node *n, struct command *c, uint64_t now)
 	if (!err && l->n_components == LOCAL_COMPONENTS_MAX)
 		err = error_set(&error, HAVEN_EFULL, "this node has %d components already",
 				LOCAL_COMPONENTS_MAX);
-	comp->object.registered_ns = now;
+	comp->object.cold.registered_ns = now;
 	if (!err)
 		err = registry_add(&n->registry, &comp->object, &error);
 	if (err) {
 		answer_error(n, c, err, &error);
 		return;
 	}
-	for (unsigned i = 0; i < comp->object.instances; i++) {
-		l->by_instance[comp->object.instance_first + i] = comp;
+	for (unsigned i = 0; i < comp->object.hot.instances; i++) {
+		l->by_instance[comp->object.hot.instance_first + i] = comp;
 		comp->gate[i].closed_generation =
-			n->registry.gates[comp->object.gate_first + i].generation;
+			registry_gate_generation(&n->registry, comp->object.hot.gate_first + i);
 	}
 	l->component[l->n_components++] = comp;
 	c->client->components++;
 	c->component = NULL;
-	c->message.handle = comp->object.handle;
-	c->message.u.reg.instances = comp->object.instances;
-	c->message.u.reg.gate_first = comp->object.gate_first;
-	c->message.u.reg.instance_first = comp->object.instance_first;
+	c->message.handle = comp->object.hot.handle;
+	c->message.u.reg.instances = (uint8_t)comp->object.hot.instances;
+	c->message.u.reg.gate_first = (uint16_t)comp->object.hot.gate_first;
+	c->message.u.reg.instance_first = comp->object.hot.instance_first;
 	e.node = n->self;
-	e.a = (uint64_t)comp->object.pid;
-	snprintf(e.detail, sizeof(e.detail), "%s", comp->object.name);
+	e.a = (uint64_t)comp->object.cold.pid;
+	snprintf(e.detail, sizeof(e.detail), "%s", comp->object.hot.name);
 	publish_event(n, &e, now);
 	local_answer(n, c, 0, NULL);
 }
@@ -127,12 +127,12 @@ static int checkpoint_refusal(const struct local_component *comp, const struct l
 	if (comp->state != LOCAL_REGISTERED)
 		return error_set(error, HAVEN_EREFUSED,
 				 "checkpoints are created before the component is ready");
-	if (t->instance >= comp->object.instances)
+	if (t->instance >= comp->object.hot.instances)
 		return error_set(error, HAVEN_EINVAL, "component %s has %u instances",
-				 comp->object.name, comp->object.instances);
+				 comp->object.hot.name, comp->object.hot.instances);
 	if (comp->n_tables == LOCAL_TABLES_MAX)
 		return error_set(error, HAVEN_EFULL, "component %s has %d checkpoints already",
-				 comp->object.name, LOCAL_TABLES_MAX);
+				 comp->object.hot.name, LOCAL_TABLES_MAX);
 	for (unsigned k = 0; k < comp->n_tables; k++) {
 		if (comp->table[k]->instance == t->instance &&
 		    strcmp(comp->table[k]->table.geometry.shape.name,
@@ -160,12 +160,13 @@ static int checkpoint_place(struct haven_node *n, struct local_component *comp,
 	for (unsigned lane = 0; lane < t->lanes; lane++) {
 		struct registry_lane *line = &n->registry.lanes[t->lane_first + lane];
 
-		line->instance = (uint16_t)(comp->object.instance_first + t->instance);
+		line->instance = (uint16_t)(comp->object.hot.instance_first + t->instance);
 		line->checkpoint = t->number;
 		line->lane = (uint8_t)lane;
-		store_release(&line->component, (uint32_t)(comp->object.handle & 0xffff));
 		t->lane[lane].committed = LOCAL_NOT_TOLD;
 	}
+	HAVEN_ASSERT(registry_lanes_give(&n->registry, t->lane_first, t->lanes,
+					 comp->object.hot.handle) == 0);
 	return 0;
 }
 
@@ -182,9 +183,9 @@ static void do_checkpoint(struct haven_node *n, struct command *c, struct local_
 		return;
 	}
 	comp->table[comp->n_tables++] = t;
-	if (comp->object.lanes == 0)
-		comp->object.lane_first = (uint16_t)t->lane_first;
-	comp->object.lanes = (uint16_t)(comp->object.lanes + t->lanes);
+	if (comp->object.cold.lanes == 0)
+		comp->object.cold.lane_first = t->lane_first;
+	comp->object.cold.lanes += t->lanes;
 	c->table = NULL;
 	c->message.u.checkpoint.lane_first = t->lane_first;
 	c->message.u.checkpoint.checkpoint = t->number;
@@ -213,7 +214,7 @@ static int worker_watch(struct haven_node *n, struct command *c, struct local_co
 		return error_set(error, HAVEN_EREFUSED, "worker %u is not claimed", k);
 	if (comp->state == LOCAL_FAILED || comp->state == LOCAL_LEAVING)
 		return error_set(error, HAVEN_EREFUSED, "component %s is leaving or has failed",
-				 comp->object.name);
+				 comp->object.hot.name);
 	slot = rcu_slot_add(&n->rcu, &w->quiescent);
 	if (slot < 0)
 		return error_set(error, HAVEN_EFULL, "no reader slot is left");

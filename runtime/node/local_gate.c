@@ -11,22 +11,22 @@
 
 static uint32_t gate_index(const struct local_component *c, unsigned i)
 {
-	return c->object.gate_first + i;
+	return c->object.hot.gate_first + i;
 }
 
 /* True when every living worker has confirmed this generation or a later one. */
-static bool gate_confirmed(const struct local_component *c, unsigned i, uint32_t generation)
+static bool gate_confirmed(const struct local_component *c, unsigned i, uint64_t generation)
 {
 	uint8_t living = c->workers & (uint8_t)~c->dead_workers;
 
 	for (unsigned w = 0; w < HAVEN_WORKERS_MAX; w++) {
-		uint32_t confirmed;
+		uint64_t confirmed;
 
 		if (!(living & (1u << w)))
 			continue;
 		/* Pairs with the worker's release (P1): what it wrote as primary is seen. */
 		confirmed = load_acquire(&c->client->segment->worker[w].confirmed[i]);
-		if ((int32_t)(confirmed - generation) < 0)
+		if (confirmed < generation)
 			return false;
 	}
 	return true;
@@ -39,7 +39,7 @@ static void gate_tell_role(struct haven_node *n, const struct local_component *c
 	struct event e = publish_event_init(EVENT_ROLE, EVENT_NOTICE);
 
 	e.node = n->self;
-	e.instance = (uint8_t)(c->object.instance_first + i);
+	e.instance = (uint8_t)(c->object.hot.instance_first + i);
 	e.a = before;
 	e.b = g->role;
 	publish_event(n, &e, now);
@@ -56,10 +56,27 @@ void local_gate_shut(struct haven_node *n, struct local_component *c, unsigned i
 	registry_gate_set(&n->registry, index, role, g->epoch, 0);
 	g->role = role;
 	if (before == HAVEN_PRIMARY)
-		g->closed_generation = n->registry.gates[index].generation;
+		g->closed_generation = registry_gate_generation(&n->registry, index);
 	if (before != role)
 		gate_tell_role(n, c, i, before, now);
 	n->publish.dirty = true;
+}
+
+/* The component shows the highest role of its instances. Without room for it the next change shows
+ * it; the gates are what counts. */
+static void gate_show_role(struct haven_node *n, struct local_component *c, uint64_t now)
+{
+	uint8_t highest = HAVEN_OFFLINE;
+
+	for (unsigned i = 0; i < c->object.hot.instances; i++) {
+		if (c->gate[i].role > highest)
+			highest = (uint8_t)c->gate[i].role;
+	}
+	if (c->object.hot.state == highest)
+		return;
+	c->object.hot.state = highest;
+	c->object.cold.updated_ns = now;
+	registry_update(&n->registry, &c->object, &n->rcu);
 }
 
 void local_gate_role(struct haven_node *n, unsigned instance, enum haven_role role, uint64_t epoch,
@@ -72,7 +89,7 @@ void local_gate_role(struct haven_node *n, unsigned instance, enum haven_role ro
 
 	if (!c || c->state == LOCAL_FAILED)
 		return;
-	i = instance - c->object.instance_first;
+	i = instance - c->object.hot.instance_first;
 	g = &c->gate[i];
 	if (role == HAVEN_PRIMARY && (c->state != LOCAL_READY || local_reset_waits(c, i)))
 		role = HAVEN_SECONDARY; /* the brain has been, or is being, told otherwise */
@@ -95,6 +112,7 @@ void local_gate_role(struct haven_node *n, unsigned instance, enum haven_role ro
 			g->last_valid_until_ns = valid_until_ns;
 		local_lanes_begin(c, i);
 	}
+	gate_show_role(n, c, now);
 }
 
 void local_gate_lease(struct haven_node *n, uint64_t valid_until_ns)
@@ -102,7 +120,7 @@ void local_gate_lease(struct haven_node *n, uint64_t valid_until_ns)
 	for (unsigned k = 0; k < n->local.n_components; k++) {
 		struct local_component *c = n->local.component[k];
 
-		for (unsigned i = 0; i < c->object.instances; i++) {
+		for (unsigned i = 0; i < c->object.hot.instances; i++) {
 			struct local_gate *g = &c->gate[i];
 
 			if (g->role != HAVEN_PRIMARY)
@@ -130,7 +148,7 @@ void local_gate_close(struct haven_node *n, unsigned instance, uint64_t now)
 		gate_closed(n, instance);
 		return;
 	}
-	i = instance - c->object.instance_first;
+	i = instance - c->object.hot.instance_first;
 	if (c->gate[i].role == HAVEN_PRIMARY)
 		local_gate_shut(n, c, i, HAVEN_SECONDARY, now);
 	c->gate[i].closing = true;
@@ -144,7 +162,7 @@ void local_gate_close(struct haven_node *n, unsigned instance, uint64_t now)
  */
 void local_gate_scan(struct haven_node *n, struct local_component *c, uint64_t now)
 {
-	for (unsigned i = 0; i < c->object.instances; i++) {
+	for (unsigned i = 0; i < c->object.hot.instances; i++) {
 		struct local_gate *g = &c->gate[i];
 
 		if (!g->closing)
@@ -154,7 +172,7 @@ void local_gate_scan(struct haven_node *n, struct local_component *c, uint64_t n
 			continue;
 		local_commits(n, c, i);
 		g->closing = false;
-		gate_closed(n, c->object.instance_first + i);
+		gate_closed(n, c->object.hot.instance_first + i);
 	}
 }
 

@@ -31,7 +31,7 @@ static void slot_open(struct haven_node *n, struct local_component *c, struct lo
 	struct brain_event e = {
 		.kind = BRAIN_SLOT_OPEN,
 		.slot = (uint16_t)(t->slot_first + lane),
-		.stream = {.instance = (uint8_t)(c->object.instance_first + t->instance),
+		.stream = {.instance = (uint8_t)(c->object.hot.instance_first + t->instance),
 			   .checkpoint = t->number,
 			   .lane = (uint8_t)lane},
 		.shape = mirror_io_shape_digest(&g->shape),
@@ -144,7 +144,7 @@ void local_reset(struct haven_node *n, unsigned slot, uint64_t seq)
 	lane->reset_waits = true;
 	lane->reset_seq = seq;
 	if (brain_view(n->brain)
-		    ->instance[s->component->object.instance_first + s->table->instance]
+		    ->instance[s->component->object.hot.instance_first + s->table->instance]
 		    .holder == n->self)
 		slot_answer(n, slot, 0, false);
 }

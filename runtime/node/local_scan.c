@@ -42,7 +42,7 @@ static void scan_progress(struct local_component *c, unsigned k, uint64_t now)
 
 static bool serves(const struct local_component *c)
 {
-	for (unsigned i = 0; i < c->object.instances; i++) {
+	for (unsigned i = 0; i < c->object.hot.instances; i++) {
 		if (c->gate[i].role == HAVEN_PRIMARY)
 			return true;
 	}
@@ -69,7 +69,7 @@ static void judge_stuck(struct haven_node *n, struct local_component *c, uint64_
 		c->stuck = true;
 		e.node = n->self;
 		e.a = silent;
-		snprintf(e.detail, sizeof(e.detail), "%s", c->object.name);
+		snprintf(e.detail, sizeof(e.detail), "%s", c->object.hot.name);
 		publish_event(n, &e, now);
 	}
 }
@@ -84,7 +84,7 @@ static bool is_up(const struct local_component *c, unsigned i)
 
 static void judge_up(struct haven_node *n, struct local_component *c)
 {
-	for (unsigned i = 0; i < c->object.instances; i++)
+	for (unsigned i = 0; i < c->object.hot.instances; i++)
 		local_tell_up(n, c, i, is_up(c, i));
 }
 
@@ -93,9 +93,10 @@ static bool has_left(struct haven_node *n, const struct local_component *c, uint
 {
 	if (now >= c->leave_by_ns)
 		return true;
-	for (unsigned i = 0; i < c->object.instances; i++) {
+	for (unsigned i = 0; i < c->object.hot.instances; i++) {
 		if (c->gate[i].closing || c->gate[i].role == HAVEN_PRIMARY ||
-		    brain_view(n->brain)->instance[c->object.instance_first + i].holder == n->self)
+		    brain_view(n->brain)->instance[c->object.hot.instance_first + i].holder ==
+			    n->self)
 			return false;
 	}
 	return true;
@@ -103,7 +104,7 @@ static bool has_left(struct haven_node *n, const struct local_component *c, uint
 
 static bool still_closing(const struct local_component *c)
 {
-	for (unsigned i = 0; i < c->object.instances; i++) {
+	for (unsigned i = 0; i < c->object.hot.instances; i++) {
 		if (c->gate[i].closing)
 			return true;
 	}
@@ -116,8 +117,8 @@ static void finish_leaving(struct haven_node *n, struct local_component *c, uint
 	struct command *waiting = c->leaving;
 
 	e.node = n->self;
-	e.a = (uint64_t)c->object.pid;
-	snprintf(e.detail, sizeof(e.detail), "%s", c->object.name);
+	e.a = (uint64_t)c->object.cold.pid;
+	snprintf(e.detail, sizeof(e.detail), "%s", c->object.hot.name);
 	local_remove(n, c);
 	publish_event(n, &e, now);
 	loop_pump(n, now);
@@ -159,8 +160,8 @@ static void evict(struct haven_node *n, struct local_component *c, const char *w
 	struct event e = publish_event_init(EVENT_CLIENT_EVICTED, EVENT_CRITICAL);
 
 	e.node = n->self;
-	e.a = (uint64_t)c->object.pid;
-	snprintf(e.detail, sizeof(e.detail), "%s: %s", c->object.name, why);
+	e.a = (uint64_t)c->object.cold.pid;
+	snprintf(e.detail, sizeof(e.detail), "%s: %s", c->object.hot.name, why);
 	publish_event(n, &e, now);
 	local_fail(n, c, now, why);
 }
@@ -169,7 +170,7 @@ static unsigned scan_commits(struct haven_node *n, struct local_component *c, ui
 {
 	unsigned moved = 0;
 
-	for (unsigned i = 0; i < c->object.instances; i++) {
+	for (unsigned i = 0; i < c->object.hot.instances; i++) {
 		int result;
 
 		if (c->gate[i].role != HAVEN_PRIMARY && !c->gate[i].closing)

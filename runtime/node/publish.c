@@ -21,7 +21,7 @@ void publish_event(struct haven_node *n, struct event *e, uint64_t now)
 	e->wall_ns = clock_wall_ns();
 	if (!e->epoch)
 		e->epoch = brain_view(n->brain)->epoch;
-	event_ring_publish(n->registry.events, n->registry.header->events_slots, e);
+	event_ring_publish(n->registry.events, n->registry.shape.events, e);
 }
 
 /* ---- status --------------------------------------------------------------------------------- */
@@ -90,9 +90,10 @@ static void fill_gates(struct haven_node *n, const struct view *v)
 	for (unsigned k = 0; k < n->local.n_components; k++) {
 		const struct local_component *c = n->local.component[k];
 
-		for (unsigned i = 0; i < c->object.instances; i++)
-			store_relaxed(&n->registry.gates[c->object.gate_first + i].assigned_node,
-				      (uint16_t)v->instance[c->object.instance_first + i].holder);
+		for (unsigned i = 0; i < c->object.hot.instances; i++)
+			store_relaxed(
+				&n->registry.gates[c->object.hot.gate_first + i].assigned_node,
+				(uint16_t)v->instance[c->object.hot.instance_first + i].holder);
 	}
 }
 

@@ -42,29 +42,38 @@ enum haven_role {
 };
 #define HAVEN_ROLE_COUNT 4
 
+/** How well a component does, as it (or who watches it) says. */
+enum haven_health {
+	HAVEN_HEALTH_UNKNOWN = 0, /**< nobody has said anything */
+	HAVEN_HEALTH_GOOD = 1,
+	HAVEN_HEALTH_DEGRADED = 2, /**< works, with less than it should have */
+	HAVEN_HEALTH_FAILED = 3,   /**< does not work, though it may run */
+};
+#define HAVEN_HEALTH_COUNT 4
+
 /**
  * Every error the library returns, always as a negative value (`return -HAVEN_EFULL;`).
  * haven_strerror() gives the sentence, haven_error_class() what the caller should do.
  */
 enum haven_error {
 	HAVEN_OK = 0,
-	HAVEN_EINVAL,      /**< an argument is out of its documented range */
-	HAVEN_ENOMEM,      /**< memory, address space or descriptors ran out */
-	HAVEN_ENOENT,      /**< no such object (component, instance, key, run directory) */
-	HAVEN_EEXIST,      /**< the name is registered already */
-	HAVEN_EFULL,       /**< table, lane, pool or slot array is full */
-	HAVEN_EAGAIN,      /**< not now: retry after the next poll */
-	HAVEN_EROLE,       /**< the caller is not primary of this instance, or its lease ended */
-	HAVEN_EVERSION,    /**< layout or protocol version differs; both are named in the text */
-	HAVEN_ESIZE,       /**< a segment, message or field has the wrong size */
-	HAVEN_ECORRUPT,    /**< content of a segment contradicts itself */
-	HAVEN_ENODE,       /**< the node is not running or went away */
-	HAVEN_EPERM,       /**< peer credentials do not allow this */
-	HAVEN_ETIMEDOUT,   /**< the wanted state did not come in time */
-	HAVEN_EREFUSED,    /**< the node refused; the text says which check failed */
-	HAVEN_ESYS,        /**< a system call failed; errno is kept */
-	HAVEN_ESTALE,      /**< handle or epoch of an earlier life */
-	HAVEN_ECONFIG,     /**< configuration invalid; the text has file:line:column */
+	HAVEN_EINVAL,    /**< an argument is out of its documented range */
+	HAVEN_ENOMEM,    /**< memory, address space or descriptors ran out */
+	HAVEN_ENOENT,    /**< no such object (component, instance, key, run directory) */
+	HAVEN_EEXIST,    /**< the name is registered already */
+	HAVEN_EFULL,     /**< table, lane, pool or slot array is full */
+	HAVEN_EAGAIN,    /**< not now: retry after the next poll */
+	HAVEN_EROLE,     /**< the caller is not primary of this instance, or its lease ended */
+	HAVEN_EVERSION,  /**< layout or protocol version differs; both are named in the text */
+	HAVEN_ESIZE,     /**< a segment, message or field has the wrong size */
+	HAVEN_ECORRUPT,  /**< content of a segment contradicts itself */
+	HAVEN_ENODE,     /**< the node is not running or went away */
+	HAVEN_EPERM,     /**< peer credentials do not allow this */
+	HAVEN_ETIMEDOUT, /**< the wanted state did not come in time */
+	HAVEN_EREFUSED,  /**< the node refused; the text says which check failed */
+	HAVEN_ESYS,      /**< a system call failed; errno is kept */
+	HAVEN_ESTALE,    /**< handle or epoch of an earlier life */
+	HAVEN_ECONFIG,   /**< configuration invalid; the text has file:line:column */
 	HAVEN_ERROR_COUNT
 };
 

@@ -159,14 +159,14 @@ static void do_heard(struct fixture *f, char **word)
 /* component NAME READY */
 static void do_component(struct fixture *f, char **word)
 {
-	struct registry_component c = {.pid = getpid(), .instances = 1};
+	struct registry_component c = {.hot.instances = 1, .cold.pid = getpid()};
 	struct error_text error;
 	int lane;
 
-	snprintf(c.name, sizeof(c.name), "%s", word[1]);
-	snprintf(c.group, sizeof(c.group), "nat");
-	c.ready = word[2][0] == '1';
-	c.registered_ns = clock_now_ns();
+	snprintf(c.hot.name, sizeof(c.hot.name), "%s", word[1]);
+	snprintf(c.cold.group, sizeof(c.cold.group), "nat");
+	c.hot.flags = word[2][0] == '1' ? REGISTRY_READY : 0;
+	c.cold.registered_ns = clock_now_ns();
 	if (registry_add(&f->registry, &c, &error)) {
 		fprintf(stderr, "%s\n", error.text);
 		exit(1);
@@ -175,17 +175,17 @@ static void do_component(struct fixture *f, char **word)
 	if (lane >= 0) {
 		struct registry_lane *l = &f->registry.lanes[lane];
 
-		l->component = (uint32_t)(c.handle & 0xffff);
 		l->acked_seq = 1234;
 		l->applied_seq = 1200;
 		l->consumed_seq = 1100;
 		l->lag_records = 3;
-		c.lane_first = (uint16_t)lane;
-		c.lanes = 1;
+		c.cold.lane_first = (uint32_t)lane;
+		c.cold.lanes = 1;
+		registry_lanes_give(&f->registry, (uint32_t)lane, 1, c.hot.handle);
 		registry_update(&f->registry, &c, &f->rcu);
 	}
-	f->handle = c.handle;
-	f->gate = c.gate_first;
+	f->handle = c.hot.handle;
+	f->gate = c.hot.gate_first;
 	f->has_component = true;
 }
 
@@ -227,7 +227,7 @@ static void do_event(struct fixture *f, char **word)
 	for (char *c = e.detail; *c; c++)
 		if (*c == '_')
 			*c = ' ';
-	event_ring_publish(f->registry.events, f->registry.events_slots, &e);
+	event_ring_publish(f->registry.events, f->registry.shape.events, &e);
 }
 
 /* flood N: so many events at once */
@@ -238,7 +238,7 @@ static void do_flood(struct fixture *f, char **word)
 	for (unsigned long n = strtoul(word[1], NULL, 10); n; n--) {
 		e.at_ns = clock_now_ns();
 		e.wall_ns = clock_wall_ns();
-		event_ring_publish(f->registry.events, f->registry.events_slots, &e);
+		event_ring_publish(f->registry.events, f->registry.shape.events, &e);
 	}
 }
 

@@ -157,7 +157,7 @@ def ask(run_dir, kind, union=b"", memory=None, version=1, size=MESSAGE_BYTES):
     return HEAD.unpack_from(answer)[2], text
 
 
-def attach_union(segment=1, registry=1, table=1):
+def attach_union(segment=2, registry=2, table=1):
     return struct.pack("<IIIIiI", segment, registry, table, 0, os.getpid(), 0)
 
 
@@ -168,7 +168,7 @@ def clients(build, check):
         run_dir = stack.cluster.run_dir(node)
         result, text = ask(run_dir, ATTACH, attach_union(segment=99), memory=1 << 16)
         check("a wrong layout version is refused, with both versions", result not in (0, None) and
-              "99" in text and "1" in text, f"{result} {text}")
+              "99" in text and "2" in text, f"{result} {text}")
         result, text = ask(run_dir, ATTACH, attach_union(), memory=4096)
         check("a segment of wrong size is refused", result not in (0, None) and text,
               f"{result} {text}")

@@ -65,19 +65,20 @@ static inline void fake_register(struct fake_node *f, struct message *m)
 	struct registry_component *c = &f->component;
 
 	memset(c, 0, sizeof(*c));
-	memcpy(c->name, m->u.reg.name, sizeof(c->name));
-	memcpy(c->group, m->u.reg.group, sizeof(c->group));
-	snprintf(c->release, sizeof(c->release), "%s",
+	memcpy(c->hot.name, m->u.reg.name, sizeof(c->hot.name));
+	memcpy(c->cold.group, m->u.reg.group, sizeof(c->cold.group));
+	snprintf(c->cold.release, sizeof(c->cold.release), "%s",
 		 m->u.reg.release[0] ? m->u.reg.release : "1.0");
-	c->kind = m->u.reg.kind;
-	c->pid = getpid();
-	c->instances = FAKE_INSTANCES;
-	c->instance_first = 1;
+	c->hot.kind = m->u.reg.kind;
+	c->cold.pid = getpid();
+	c->hot.instances = FAKE_INSTANCES;
+	c->hot.instance_first = 1;
 	m->result = (int16_t)registry_add(&f->registry, c, NULL);
-	m->handle = c->handle;
+	m->handle = c->hot.handle;
 	m->u.reg.instances = FAKE_INSTANCES;
 	m->u.reg.gate_first =
-		f->spoil_type == MESSAGE_REGISTER ? REGISTRY_GATES_MAX - 1 : c->gate_first;
+		(uint16_t)(f->spoil_type == MESSAGE_REGISTER ? f->registry.shape.gates - 1
+							     : c->hot.gate_first);
 	m->u.reg.instance_first = 1;
 }
 
@@ -92,7 +93,7 @@ static inline void fake_checkpoint(struct fake_node *f, struct message *m, int f
 	lane = registry_lanes_reserve(&f->registry, m->u.checkpoint.shape.lanes);
 	f->lane_first[f->n_tables++] = (uint32_t)lane;
 	m->u.checkpoint.lane_first =
-		f->spoil_type == MESSAGE_CHECKPOINT ? REGISTRY_LANES_MAX : (uint32_t)lane;
+		f->spoil_type == MESSAGE_CHECKPOINT ? f->registry.shape.lanes : (uint32_t)lane;
 }
 
 static inline void fake_serve(struct fake_node *f, struct message *m, int fd, int *reply_fd)
@@ -239,13 +240,13 @@ static inline void fake_end(struct fake_node *f)
 static inline void fake_role(struct fake_node *f, unsigned instance, enum haven_role role,
 			     uint64_t epoch)
 {
-	registry_gate_set(&f->registry, f->component.gate_first + instance, role, epoch,
+	registry_gate_set(&f->registry, f->component.hot.gate_first + instance, role, epoch,
 			  role == HAVEN_PRIMARY ? clock_now_ns() + FAKE_FAR_NS : 0);
 }
 
 static inline struct registry_gate *fake_gate(struct fake_node *f, unsigned instance)
 {
-	return &f->registry.gates[f->component.gate_first + instance];
+	return &f->registry.gates[f->component.hot.gate_first + instance];
 }
 
 static inline struct registry_lane *fake_lane(struct fake_node *f, unsigned table, unsigned lane)

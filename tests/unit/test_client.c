@@ -366,7 +366,7 @@ Test(client, a_role_is_confirmed_and_then_acted_on)
 Test(client, the_gate_shuts_without_a_poll_and_the_baton_does_not)
 {
 	const struct client_worker *slot;
-	uint32_t confirmed;
+	uint64_t confirmed;
 	struct app a;
 
 	fake_start(&node);
@@ -413,12 +413,12 @@ Test(client, a_lease_that_ended_shuts_the_gate)
 	fake_role(&node, 0, HAVEN_PRIMARY, 9);
 	haven_poll(a.w);
 	cr_expect(haven_gate_check(a.w, 0, 32));
-	registry_gate_renew(&node.registry, node.component.gate_first, clock_now_ns());
+	registry_gate_renew(&node.registry, node.component.hot.gate_first, clock_now_ns());
 	cr_expect_not(haven_gate(a.w, 0));
 	cr_expect(haven_gate_check(a.w, 0, 0), "nothing was sent");
 	cr_expect_not(haven_gate_check(a.w, 0, 32));
 	cr_expect_eq(node.segment->worker[0].gate_overruns, 1);
-	registry_gate_renew(&node.registry, node.component.gate_first,
+	registry_gate_renew(&node.registry, node.component.hot.gate_first,
 			    clock_now_ns() + FAKE_FAR_NS);
 	cr_expect(haven_gate(a.w, 0), "renewed without a poll");
 	cr_expect_eq(haven_poll(a.w), 0);

@@ -27,7 +27,8 @@ static const struct registry_config config = {.cluster = "demo",
 					      .release = "1.0",
 					      .incarnation = 42,
 					      .interval_ns = 500000,
-					      .lease_ns = 10000000};
+					      .lease_ns = 10000000,
+					      .shape = {.components = 256, .spare = 256}};
 
 static void setup(void)
 {
@@ -50,10 +51,10 @@ TestSuite(registry, .init = setup, .fini = teardown);
 
 static struct registry_component component(const char *name, uint8_t instances)
 {
-	struct registry_component c = {.pid = getpid(), .instances = instances};
+	struct registry_component c = {.hot.instances = instances, .cold.pid = getpid()};
 
-	strncpy(c.name, name, sizeof(c.name) - 1);
-	strcpy(c.group, "nat");
+	strncpy(c.hot.name, name, sizeof(c.hot.name) - 1);
+	strcpy(c.cold.group, "nat");
 	return c;
 }
 
@@ -62,7 +63,7 @@ static uint64_t add(const char *name, uint8_t instances)
 	struct registry_component c = component(name, instances);
 
 	cr_assert_eq(registry_add(&node, &c, &error), 0, "%s", error.text);
-	return c.handle;
+	return c.hot.handle;
 }
 
 /* ---- the file ------------------------------------------------------------------------------ */
@@ -177,18 +178,18 @@ Test(registry, open_refuses_what_it_does_not_know_and_says_why)
 	cr_assert_eq(CHANGED(magic, 5), -HAVEN_ECORRUPT);
 	cr_assert_eq(CHANGED(layout_version, 77), -HAVEN_EVERSION);
 	cr_assert_not_null(strstr(error.text, "77"), "%s", error.text);
-	cr_assert_not_null(strstr(error.text, "knows 1"), "%s", error.text);
+	cr_assert_not_null(strstr(error.text, "knows 2"), "%s", error.text);
 	cr_assert_eq(CHANGED(size_bytes, 1), -HAVEN_ESIZE);
 	cr_assert_eq(CHANGED(header_bytes, 8), -HAVEN_ECORRUPT);
 	cr_assert_eq(CHANGED(status_offset, 1ull << 40), -HAVEN_ECORRUPT);
 	cr_assert_eq(CHANGED(gates_offset, UINT64_MAX - 63), -HAVEN_ECORRUPT);
 	cr_assert_eq(CHANGED(lanes_offset, 4097), -HAVEN_ECORRUPT, "unaligned");
 	cr_assert_eq(CHANGED(index_offset, 0), -HAVEN_ECORRUPT, "inside the header");
-	cr_assert_eq(CHANGED(index_slots, 1000), -HAVEN_ECORRUPT);
-	cr_assert_eq(CHANGED(index_slots, 0), -HAVEN_ECORRUPT);
-	cr_assert_eq(CHANGED(directory_slots, 1u << 20), -HAVEN_ECORRUPT);
-	cr_assert_eq(CHANGED(events_slots, 1u << 31), -HAVEN_ECORRUPT);
-	cr_assert_eq(CHANGED(arena_slots, UINT32_MAX), -HAVEN_ECORRUPT);
+	cr_assert_eq(CHANGED(buckets, 1000), -HAVEN_ECORRUPT);
+	cr_assert_eq(CHANGED(buckets, 0), -HAVEN_ECORRUPT);
+	cr_assert_eq(CHANGED(shape.components, 1u << 20), -HAVEN_ECORRUPT);
+	cr_assert_eq(CHANGED(shape.events, 1u << 31), -HAVEN_ECORRUPT);
+	cr_assert_eq(CHANGED(shape.spare, UINT32_MAX), -HAVEN_ECORRUPT);
 	cr_assert_eq(
 		open_changed(offsetof(struct registry_header, cluster), "0123456789abcdef", 16), 0,
 		"half a name is still terminated");
@@ -240,20 +241,20 @@ Test(registry, a_killed_node_is_known_as_dead)
 Test(registry, an_added_component_is_found_by_name_and_handle)
 {
 	uint64_t handle = add("nat", 2);
-	const struct registry_component *c = registry_find(&reader, "nat");
+	const struct registry_hot *c = registry_find(&reader, "nat");
 	struct registry_component copy;
 
 	cr_assert_not_null(c);
 	cr_assert_eq(c->handle, handle);
 	cr_assert_eq(registry_get(&reader, handle), c);
 	cr_assert_eq(registry_find_copy(&reader, "nat", &copy), 0);
-	cr_assert_str_eq(copy.group, "nat");
-	cr_assert_eq(registry_copy_slot(&reader, (uint32_t)(handle & 0xffff), &copy), 0);
-	cr_assert_str_eq(copy.name, "nat");
+	cr_assert_str_eq(copy.cold.group, "nat");
+	cr_assert_eq(registry_copy_slot(&reader, registry_slot_of(handle), &copy), 0);
+	cr_assert_str_eq(copy.hot.name, "nat");
 	cr_assert_null(registry_find(&reader, "na"));
 	cr_assert_null(registry_find(&reader, ""));
 	cr_assert_null(registry_find(&reader, "a-name-that-is-much-longer-than-a-name-may-be"));
-	cr_assert_null(registry_get(&reader, handle + (1 << 16)));
+	cr_assert_null(registry_get(&reader, handle + (1 << REGISTRY_SLOT_BITS)));
 	cr_assert_null(registry_get(&reader, UINT64_MAX));
 	cr_assert_eq(registry_find_copy(&reader, "none", &copy), -HAVEN_ENOENT);
 	cr_assert_eq(registry_copy_slot(&reader, 1u << 20, &copy), -HAVEN_ENOENT);
@@ -275,7 +276,7 @@ Test(registry, names_and_counts_out_of_range_are_refused)
 	struct registry_component c = component("", 1);
 
 	cr_assert_eq(registry_add(&node, &c, &error), -HAVEN_EINVAL);
-	memset(c.name, 'x', sizeof(c.name));
+	memset(c.hot.name, 'x', sizeof(c.hot.name));
 	cr_assert_eq(registry_add(&node, &c, &error), -HAVEN_EINVAL);
 	c = component("many", HAVEN_INSTANCES_MAX + 1);
 	cr_assert_eq(registry_add(&node, &c, &error), -HAVEN_EINVAL);
@@ -285,24 +286,24 @@ Test(registry, an_update_replaces_the_object_and_keeps_what_is_fixed)
 {
 	uint64_t handle = add("nat", 2);
 	struct registry_component c;
-	const struct registry_component *before, *after;
+	const struct registry_hot *before, *after;
 
 	before = registry_find(&reader, "nat");
-	cr_assert_eq(registry_copy_slot(&reader, (uint32_t)(handle & 0xffff), &c), 0);
-	c.ready = 1;
-	c.instances = 9;
-	c.gate_first = 77;
-	strcpy(c.name, "other");
+	cr_assert_eq(registry_copy_slot(&reader, registry_slot_of(handle), &c), 0);
+	c.hot.flags = REGISTRY_READY;
+	c.hot.instances = 9;
+	c.hot.gate_first = 77;
+	strcpy(c.hot.name, "other");
 	cr_assert_eq(registry_update(&node, &c, &rcu), 0);
 	after = registry_find(&reader, "nat");
 	cr_assert_neq(after, before);
-	cr_assert_eq(after->ready, 1);
+	cr_assert_eq(after->flags, REGISTRY_READY);
 	cr_assert_eq(after->instances, 2);
 	cr_assert_eq(after->gate_first, before->gate_first);
 	cr_assert_eq(after->handle, handle);
 	cr_assert_null(registry_find(&reader, "other"));
-	cr_assert_eq(before->ready, 0, "a reader's old object is untouched");
-	cr_assert_eq(registry_update(&node, after, &rcu), 0);
+	cr_assert_eq(before->flags, 0, "a reader's old object is untouched");
+	cr_assert_eq(registry_update(&node, &c, &rcu), 0);
 	cr_assert_eq(registry_find(&reader, "nat"), after, "nothing changed, nothing replaced");
 }
 
@@ -315,13 +316,13 @@ Test(registry, a_removed_component_is_gone_and_its_handle_is_stale_for_ever)
 	cr_assert_null(registry_find(&reader, "nat"));
 	cr_assert_null(registry_get(&reader, handle));
 	cr_assert_eq(registry_remove(&node, handle, &rcu), -HAVEN_ESTALE);
-	c.handle = handle;
+	c.hot.handle = handle;
 	cr_assert_eq(registry_update(&node, &c, &rcu), -HAVEN_ESTALE);
 	registry_reclaim(&node, &rcu);
 	again = add("nat", 1);
 	cr_assert_neq(again, handle);
 	cr_assert_null(registry_get(&reader, handle));
-	c.handle = 0xffff;
+	c.hot.handle = REGISTRY_COMPONENTS_LIMIT - 1;
 	cr_assert_eq(registry_update(&node, &c, &rcu), -HAVEN_ESTALE);
 }
 
@@ -332,8 +333,8 @@ Test(registry, handles_are_never_reused)
 	for (int i = 0; i < 5000; i++) {
 		uint64_t handle = add("nat", 1);
 
-		cr_assert_gt(handle >> 16, last);
-		last = handle >> 16;
+		cr_assert_gt(handle >> REGISTRY_SLOT_BITS, last);
+		last = handle >> REGISTRY_SLOT_BITS;
 		cr_assert_eq(registry_remove(&node, handle, &rcu), 0);
 		registry_reclaim(&node, &rcu);
 	}
@@ -380,9 +381,12 @@ Test(registry, look_ups_stay_short_after_many_removals)
 		cr_assert_eq(registry_remove(&node, handle, &rcu), 0);
 		registry_reclaim(&node, &rcu);
 	}
-	for (uint32_t i = 0; i < node.index_slots; i++)
-		used += node.index[i] != 0;
-	cr_assert_eq(used, 0, "%u deleted entries are left", used);
+	for (uint32_t i = 0; i <= node.bucket_mask; i++) {
+		used += node.index[i].overflow;
+		for (unsigned k = 0; k < REGISTRY_BUCKET_ENTRIES; k++)
+			used += node.index[i].place[k] != 0;
+	}
+	cr_assert_eq(used, 0, "%u entries are left", used);
 }
 
 Test(registry, when_it_is_full_adding_is_refused_and_the_others_work_on)
@@ -391,7 +395,7 @@ Test(registry, when_it_is_full_adding_is_refused_and_the_others_work_on)
 	char name[HAVEN_NAME_MAX];
 	uint64_t first = 0;
 
-	for (unsigned i = 0; i < REGISTRY_COMPONENTS_MAX; i++) {
+	for (unsigned i = 0; i < node.components; i++) {
 		snprintf(name, sizeof(name), "c%u", i);
 		first = i ? first : add(name, 1);
 		if (i)
@@ -400,8 +404,8 @@ Test(registry, when_it_is_full_adding_is_refused_and_the_others_work_on)
 	c = component("one-more", 0);
 	cr_assert_eq(registry_add(&node, &c, &error), -HAVEN_EFULL);
 	cr_assert_not_null(strstr(error.text, "one-more"));
-	cr_assert_eq(registry_copy_slot(&node, (uint32_t)(first & 0xffff), &c), 0);
-	c.ready = 1;
+	cr_assert_eq(registry_copy_slot(&node, registry_slot_of(first), &c), 0);
+	c.hot.flags = REGISTRY_READY;
 	cr_assert_eq(registry_update(&node, &c, &rcu), 0);
 	cr_assert_eq(registry_remove(&node, first, &rcu), 0);
 	registry_reclaim(&node, &rcu);
@@ -414,15 +418,15 @@ Test(registry, when_it_is_full_adding_is_refused_and_the_others_work_on)
 Test(registry, what_a_reader_may_hold_is_not_reused)
 {
 	uint64_t word = 0, handle = add("nat", 1);
-	const struct registry_component *held;
+	const struct registry_hot *held;
 	int slot = rcu_slot_add(&rcu, &word), lanes;
-	uint16_t gate;
+	uint32_t gate;
 
 	rcu_enter(&reader.header->rcu_epoch, &word);
 	held = registry_find(&reader, "nat");
 	gate = held->gate_first;
 	lanes = registry_lanes_reserve(&node, 2);
-	node.lanes[lanes].component = node.lanes[lanes + 1].component = (uint32_t)(handle & 0xffff);
+	cr_assert_eq(registry_lanes_give(&node, (uint32_t)lanes, 2, handle), 0);
 	cr_assert_eq(registry_remove(&node, handle, &rcu), 0);
 	for (int i = 0; i < 100; i++) {
 		struct registry_component c = component("other", 1);
@@ -430,9 +434,9 @@ Test(registry, what_a_reader_may_hold_is_not_reused)
 		registry_reclaim(&node, &rcu);
 		cr_assert_eq(registry_add(&node, &c, &error), 0);
 		cr_assert_neq(registry_find(&reader, "other"), held);
-		cr_assert_neq(c.gate_first, gate);
-		cr_assert_neq(c.handle & 0xffff, handle & 0xffff);
-		cr_assert_eq(registry_remove(&node, c.handle, &rcu), 0);
+		cr_assert_neq(c.hot.gate_first, gate);
+		cr_assert_neq(registry_slot_of(c.hot.handle), registry_slot_of(handle));
+		cr_assert_eq(registry_remove(&node, c.hot.handle, &rcu), 0);
 	}
 	cr_assert_str_eq(held->name, "nat");
 	cr_assert_neq(registry_lanes_reserve(&node, 2), lanes);
@@ -453,18 +457,17 @@ Test(registry, a_reader_that_never_moves_cannot_break_the_node)
 	int status = 0, updates = 0;
 
 	rcu_slot_add(&rcu, &word);
-	cr_assert_eq(registry_copy_slot(&node, (uint32_t)(handle & 0xffff), &c), 0);
+	cr_assert_eq(registry_copy_slot(&node, registry_slot_of(handle), &c), 0);
 	while (status == 0 && updates < 100000) {
-		c.registered_ns++;
+		c.cold.registered_ns++;
 		status = registry_update(&node, &c, &rcu);
 		registry_reclaim(&node, &rcu);
 		updates++;
 	}
 	cr_assert_eq(status, -HAVEN_EFULL);
-	cr_assert_gt((unsigned)updates, REGISTRY_COMPONENTS_MAX);
+	cr_assert_eq((unsigned)updates, node.shape.spare + 1);
 	cr_assert_eq(registry_remove(&node, handle, &rcu), 0);
-	c = component("new", 1);
-	cr_assert_eq(registry_add(&node, &c, &error), -HAVEN_EFULL);
+	add("room-for-adding-is-kept", 1);
 	word = 0;
 	for (int i = 0; i < 100; i++)
 		registry_reclaim(&node, &rcu);
@@ -484,9 +487,9 @@ Test(registry, lane_lines_are_contiguous_distinct_and_come_back)
 	registry_reclaim(&node, &rcu);
 	cr_assert_eq(registry_lanes_reserve(&node, 9), 12);
 	cr_assert_eq(registry_lanes_reserve(&node, 8), 0);
-	cr_assert_eq(registry_lanes_reserve(&node, REGISTRY_LANES_MAX), -HAVEN_EFULL);
+	cr_assert_eq(registry_lanes_reserve(&node, node.shape.lanes), -HAVEN_EFULL);
 	cr_assert_eq(registry_lanes_reserve(&node, 0), -HAVEN_EFULL);
-	c = registry_lanes_reserve(&node, REGISTRY_LANES_MAX - 21);
+	c = registry_lanes_reserve(&node, node.shape.lanes - 21);
 	cr_assert_eq(c, 21);
 	cr_assert_eq(registry_lanes_reserve(&node, 1), -HAVEN_EFULL);
 	/* releasing twice, or what is out of range, is harmless */
@@ -509,8 +512,7 @@ Test(registry, removing_a_component_frees_its_lane_lines_wherever_they_stand)
 		int lane = registry_lanes_reserve(&node, 2);
 
 		cr_assert_eq(lane, 2 * (int)i);
-		node.lanes[lane].component = (uint32_t)(owner[i] & 0xffff);
-		node.lanes[lane + 1].component = (uint32_t)(owner[i] & 0xffff);
+		cr_assert_eq(registry_lanes_give(&node, (uint32_t)lane, 2, owner[i]), 0);
 	}
 	cr_assert_eq(registry_remove(&node, mine, &rcu), 0);
 	registry_reclaim(&node, &rcu);
@@ -522,9 +524,10 @@ Test(registry, removing_a_component_frees_its_lane_lines_wherever_they_stand)
 Test(registry, a_gates_generation_grows_with_role_and_epoch_only)
 {
 	uint64_t handle = add("nat", 2);
-	const struct registry_component *c = registry_get(&reader, handle);
+	const struct registry_hot *c = registry_get(&reader, handle);
 	const struct registry_gate *g = &reader.gates[c->gate_first + 1];
-	uint32_t gate = c->gate_first + 1u, start = g->generation;
+	uint32_t gate = c->gate_first + 1u;
+	uint64_t start = g->generation;
 	struct registry_gate copy;
 
 	cr_assert_neq(start, 0, "a new worker has confirmed nothing yet");
@@ -555,7 +558,8 @@ Test(registry, removing_a_component_shuts_its_gates_at_once)
 {
 	uint64_t handle = add("nat", 1);
 	const struct registry_gate *g = &reader.gates[registry_get(&reader, handle)->gate_first];
-	uint32_t gate = (uint32_t)(g - reader.gates), generation;
+	uint32_t gate = (uint32_t)(g - reader.gates);
+	uint64_t generation;
 
 	registry_gate_set(&node, gate, HAVEN_PRIMARY, 3, UINT64_MAX);
 	generation = g->generation;
@@ -605,20 +609,27 @@ static uint64_t word[2];
 /** All fields of the test's objects follow from `registered_ns`. */
 static void fill(struct registry_component *c, uint64_t n)
 {
-	c->registered_ns = n;
-	c->pid_start_ticks = n;
-	c->pid = (int32_t)(n & 0x7fffffff);
-	snprintf(c->release, sizeof(c->release), "%llu", (unsigned long long)n);
+	c->cold.registered_ns = n;
+	c->cold.pid_start_ticks = n;
+	c->cold.pid = (int32_t)(n & 0x7fffffff);
+	snprintf(c->cold.release, sizeof(c->cold.release), "%llu", (unsigned long long)n);
 }
 
 static bool whole(const struct registry_component *c)
 {
 	struct registry_component want = *c;
 
-	memset(want.release, 0, sizeof(want.release));
-	fill(&want, c->registered_ns);
-	return c->pid_start_ticks == want.pid_start_ticks && c->pid == want.pid &&
-	       strcmp(c->release, want.release) == 0;
+	memset(want.cold.release, 0, sizeof(want.cold.release));
+	fill(&want, c->cold.registered_ns);
+	return c->cold.pid_start_ticks == want.cold.pid_start_ticks &&
+	       c->cold.pid == want.cold.pid && strcmp(c->cold.release, want.cold.release) == 0;
+}
+
+static bool found_whole(const struct registry_hot *hot, const char *name)
+{
+	struct registry_component c = {.hot = *hot, .cold = *registry_cold_of(&reader, hot)};
+
+	return whole(&c) && strcmp(hot->name, name) == 0;
 }
 
 static void *slot_reader(void *argument)
@@ -626,14 +637,14 @@ static void *slot_reader(void *argument)
 	uint64_t *own = argument;
 
 	while (!load_relaxed(&stop)) {
-		const struct registry_component *c;
+		const struct registry_hot *c;
 
 		rcu_enter(&reader.header->rcu_epoch, own);
 		c = registry_find(&reader, "steady");
-		if (!c || !whole(c))
+		if (!c || !found_whole(c, "steady"))
 			store_relaxed(&wrong, 1);
 		c = registry_find(&reader, "flicker");
-		if (c && (!whole(c) || strcmp(c->name, "flicker") != 0))
+		if (c && !found_whole(c, "flicker"))
 			store_relaxed(&wrong, 2);
 		rcu_leave(own);
 	}
@@ -652,7 +663,7 @@ static void *tool_reader(void *unused)
 		if (status == -HAVEN_ENOENT || (status == 0 && !whole(&c)))
 			store_relaxed(&wrong, 3);
 		status = registry_find_copy(&reader, "flicker", &c);
-		if (status == 0 && (!whole(&c) || strcmp(c.name, "flicker") != 0))
+		if (status == 0 && (!whole(&c) || strcmp(c.hot.name, "flicker") != 0))
 			store_relaxed(&wrong, 4);
 		status = registry_copy_status(&reader, &s);
 		if (status == 0 && (s.polls != s.frames_in || s.polls != s.instance[63].since_ns))
@@ -674,13 +685,13 @@ Test(registry, readers_see_whole_objects_while_the_node_changes_them, .timeout =
 	}
 	pthread_create(&thread[2], NULL, tool_reader, NULL);
 	for (uint64_t n = 2; n < ROUNDS; n++) {
-		memset(steady.release, 0, sizeof(steady.release));
+		memset(steady.cold.release, 0, sizeof(steady.cold.release));
 		fill(&steady, n);
 		registry_update(&node, &steady, &rcu);
 		flicker = component("flicker", 1);
 		fill(&flicker, n);
 		if (registry_add(&node, &flicker, NULL) == 0)
-			cr_assert_eq(registry_remove(&node, flicker.handle, &rcu), 0);
+			cr_assert_eq(registry_remove(&node, flicker.hot.handle, &rcu), 0);
 		registry_status_begin(&node);
 		node.status->polls = node.status->frames_in = n;
 		node.status->instance[63].since_ns = n;
@@ -704,7 +715,7 @@ static void change_registry(int unused)
 	(void)unused;
 	/* enough updates that places of objects come back under a reader */
 	for (int i = 0; i < 4; i++) {
-		memset(changing.release, 0, sizeof(changing.release));
+		memset(changing.cold.release, 0, sizeof(changing.cold.release));
 		fill(&changing, n * 4 + (uint64_t)i);
 		registry_update(&node, &changing, &rcu);
 		registry_reclaim(&node, &rcu);
@@ -758,17 +769,17 @@ static void read_everything(struct registry *r)
 	registry_find(r, "nat");
 	registry_find(r, "none");
 	registry_find_copy(r, "nat", &c);
-	for (uint32_t i = 0; i < r->directory_slots; i += 7) {
-		const struct registry_component *o = registry_get(r, (1 << 16) | i);
+	for (uint32_t i = 0; i < r->components; i += 7) {
+		const struct registry_hot *o = registry_get(r, (1 << REGISTRY_SLOT_BITS) | i);
 
 		if (o)
-			cr_assert_eq(o->handle & 0xffff, i);
+			cr_assert_eq(registry_slot_of(o->handle), i);
 		if (registry_copy_slot(r, i, &c) == 0)
-			cr_assert_lt(strnlen(c.name, HAVEN_NAME_MAX), HAVEN_NAME_MAX);
+			cr_assert_lt(strnlen(c.hot.name, HAVEN_NAME_MAX), HAVEN_NAME_MAX);
 	}
 	registry_copy_status(r, &s);
 	for (int i = 0; i < 3; i++)
-		event_ring_read(r->events, r->events_slots, &position, &e, &missed);
+		event_ring_read(r->events, r->shape.events, &position, &e, &missed);
 	registry_writer_alive(r);
 }
 
@@ -790,7 +801,7 @@ Test(registry, readers_survive_any_change_of_any_byte, .timeout = 60)
 	/* Offsets as the test knows them: the header's own words are among what is changed. */
 	from[1] = node.header->index_offset;
 	from[2] = node.header->directory_offset;
-	from[3] = node.header->arena_offset;
+	from[3] = node.header->hot_offset;
 	from[4] = node.header->events_offset;
 	for (int round = 0; round < 1500; round++) {
 		unsigned where = (unsigned)prng_below(&p, HAVEN_ARRAY_LEN(from));
