@@ -15,7 +15,7 @@ void ring_open(struct ring *r, const struct node *n)
 
 uint64_t ring_newest(const struct ring *r)
 {
-	return r->slots ? load_acquire(&r->node->registry.events->head) : 0;
+	return r->slots ? load_acquire(&r->node->registry.events->ring.head) : 0;
 }
 
 int ring_next(struct ring *r, struct event *out)

@@ -3,10 +3,8 @@
  * Event ring: the node broadcasts, everybody reads at his own pace and is told exactly how many he
  * missed. Single writer, fixed slots, no lock, no reader state in the ring.
  *
- * Slot protocol: the writer stores seq 0, fences (E1), stores the body, then the new seq (E2
- * release), then the head (E3 release). A reader loads the head (acquire, E3), then the slot's seq
- * (acquire, E2), copies, fences (E1), loads seq again: equal means whole. A seq leaves its slot
- * only by being overwritten, so another one there means that exactly this event is lost.
+ * It is a broadcast ring (broadcast.h has the protocol and its guarantees) of event bodies; the
+ * number that the ring gives a record is the event's seq.
  */
 #ifndef HAVEN_EVENTS_H
 #define HAVEN_EVENTS_H
@@ -14,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "broadcast.h"
 #include "haven_types.h"
 
 #define EVENT_DETAIL_MAX 120
@@ -75,11 +74,7 @@ struct event {
 _Static_assert(sizeof(struct event) == 256, "four lines per event");
 
 struct event_ring {
-	uint64_t head;  /**< seq of the newest event; writer: node */
-	uint32_t slots; /**< a power of two */
-	uint32_t pad;
-	uint64_t pad2[6];
-	struct event slot[]; /**< event seq stands in slot[seq & (slots - 1)] */
+	struct broadcast ring;
 };
 
 size_t event_ring_bytes(uint32_t slots);
