@@ -15,9 +15,10 @@
 #include "error.h"
 #include "haven_assert.h"
 #include "haven_types.h"
+#include "request.h"
 
 #define CLIENT_SEGMENT_MAGIC 0x6e766863746e6c63ull
-#define CLIENT_SEGMENT_LAYOUT_VERSION 2u
+#define CLIENT_SEGMENT_LAYOUT_VERSION 3u
 /** Gates whose generation one worker confirms; a component may have this many instances. */
 #define CLIENT_CONFIRMS HAVEN_INSTANCES_MAX
 
@@ -42,7 +43,8 @@ struct client_worker {
 	uint64_t progress;  /**< grows with every poll: tells a stuck loop */
 	uint32_t state;     /**< enum client_worker_state */
 	int32_t tid;
-	uint64_t component; /**< handle of the component the worker belongs to */
+	uint64_t component; /**< handle of the component the worker belongs to; 0: a reader of the
+			     registry that belongs to none */
 	uint64_t gate_overruns;
 	uint64_t pad[3];
 	/** Generation of each of the component's gates that this worker has taken note of: from
@@ -60,6 +62,7 @@ struct client_segment {
 	uint64_t pid_start_ticks;
 	uint64_t pad[4];
 	_Alignas(64) struct client_worker worker[HAVEN_WORKERS_MAX];
+	struct request_ring requests;
 };
 
 /** Make a sealed segment. `*fd` is to be passed to the node and may then be closed. Never unmap it

@@ -13,15 +13,17 @@
 #include "haven_types.h"
 #include "table.h"
 
-#define MESSAGE_VERSION 1u
+#define MESSAGE_VERSION 2u
 #define MESSAGE_SOCKET "haven.sock"
 
 enum message_type {
 	MESSAGE_ATTACH = 1, /**< + client segment fd; reply carries a read-only registry fd */
-	MESSAGE_REGISTER,   /**< reply: handle, gates, instances */
+	MESSAGE_REGISTER,   /**< reply: handle, gates, instances. With a handle: adopt the component
+				 under it, which an earlier incarnation of the node gave out */
 	MESSAGE_CHECKPOINT, /**< + checkpoint segment fd; reply: first lane line */
 	MESSAGE_READY,      /**< component complete */
-	MESSAGE_WORKER,     /**< a worker slot was claimed: watch it (reply after it is watched) */
+	MESSAGE_WORKER,     /**< a worker slot was claimed: watch it (reply after it is watched).
+				 Handle 0: a reader of the registry that belongs to no component */
 	MESSAGE_DEREGISTER,
 	MESSAGE_SWITCHOVER, /**< command: move an instance; reply when accepted or refused */
 	MESSAGE_PING,       /**< command: is the poll loop alive; reply after one turn */
@@ -39,7 +41,8 @@ struct message {
 		struct {
 			uint32_t segment_layout, registry_layout, table_layout, pad;
 			int32_t pid;
-			uint32_t pad2;
+			uint32_t client; /**< reply: index of its line in the registry */
+			uint64_t seen;   /**< newest request whose answer was seen (request.h) */
 		} attach;
 		struct {
 			char name[HAVEN_NAME_MAX], group[HAVEN_NAME_MAX], release[HAVEN_NAME_MAX];

@@ -8,6 +8,7 @@
  *
  * - *gates*: one cache line per (component, instance). The application's hot path reads only this.
  * - *lanes*: one cache line per (checkpoint, lane): acknowledgements and consumption.
+ * - *clients*: one line and a ring of answers per attached application (request.h).
  * - *status*: one block with a version word, read optimistically (struct registry_status).
  * - *components*: copy-on-update objects, found by name through an index of one line per bucket and
  *   by handle through a directory; replaced objects are reused only after every reader slot passed

@@ -3,8 +3,8 @@
  * Layout of the registry segment: what stands in the file, byte by byte. Who may read it and how is
  * said in registry.h.
  *
- *     header | status | gates[] | lanes[] | index[] | directory[] | events | changes | counters |
- *     hot[] | cold[]
+ *     header | status | gates[] | lanes[] | clients[] | index[] | directory[] | events | changes |
+ *     counters | hot[] | cold[]
  *
  * A component is an *object*, which is two parts under one place number: a hot line, all that a
  * look-up touches, and a cold part. An object never changes once it is published; an update fills
@@ -24,7 +24,7 @@
 #include "haven_types.h"
 
 #define REGISTRY_MAGIC 0x6e76616873686d31ull /* "1mhshavn" */
-#define REGISTRY_LAYOUT_VERSION 2u
+#define REGISTRY_LAYOUT_VERSION 3u
 #define REGISTRY_FILE "registry"
 /** A handle is (generation << REGISTRY_SLOT_BITS) | slot of the directory. */
 #define REGISTRY_SLOT_BITS 20
@@ -32,6 +32,9 @@
 #define REGISTRY_GENERATION_MAX ((1ull << (64 - REGISTRY_SLOT_BITS)) - 1)
 #define REGISTRY_GATES_LIMIT 65536u
 #define REGISTRY_LANES_LIMIT 65536u
+#define REGISTRY_CLIENTS_LIMIT 1024u
+/** Answers kept per application, a power of two. */
+#define REGISTRY_REPLIES 256u
 #define REGISTRY_RING_LIMIT (1u << 20)
 #define REGISTRY_COUNTERS_LIMIT (1u << 30)
 #define REGISTRY_DEPENDS_MAX 6u
@@ -48,6 +51,7 @@ struct registry_shape {
 				  hold back; default components/8 + 1024 */
 	uint32_t gates;      /**< default 256, at most REGISTRY_GATES_LIMIT */
 	uint32_t lanes;      /**< default 256, at most REGISTRY_LANES_LIMIT */
+	uint32_t clients;    /**< default 64, at most REGISTRY_CLIENTS_LIMIT: applications */
 	uint32_t events;     /**< default 4096, a power of two up to REGISTRY_RING_LIMIT */
 	uint32_t changes;    /**< default 4096, likewise: the watch ring */
 	uint32_t counters_bytes; /**< room for counters, a multiple of 64; default 64 KiB */
@@ -85,6 +89,26 @@ struct registry_lane {
 	uint64_t pad[3];
 };
 HAVEN_STATIC_ASSERT(sizeof(struct registry_lane) == HAVEN_CACHE_LINE, "one line per lane");
+
+/** Answer to one request (request.h). Writer: node. */
+struct registry_reply {
+	uint64_t seq;    /**< of the request */
+	uint64_t handle; /**< of the component */
+	int64_t result;  /**< 0 or a negative enum haven_error */
+	uint64_t pad;
+};
+
+/** One attached application. Writer: node. Readers: the application, tools. */
+struct registry_client {
+	uint64_t answered; /**< seq of the newest request that was answered (Q5) */
+	uint64_t pid_start_ticks;
+	uint64_t attached_ns;
+	int32_t pid; /**< 0: free; stored last (release) when it attaches, first when it goes */
+	uint32_t pad32;
+	uint64_t pad[4];
+	struct registry_reply reply[REGISTRY_REPLIES];
+};
+HAVEN_STATIC_ASSERT(sizeof(struct registry_client) % HAVEN_CACHE_LINE == 0, "whole lines");
 
 /** What the node knows of a peer (or of itself: the entry of its own index). */
 struct registry_peer {
@@ -158,10 +182,10 @@ struct registry_header {
 	char release[HAVEN_NAME_MAX];
 	uint64_t interval_ns, lease_ns, suspect_ns, guard_ns;
 	uint64_t hash_seed; /**< of names in the index */
-	uint64_t status_offset, gates_offset, lanes_offset, index_offset, directory_offset,
-		events_offset, changes_offset, counters_offset, hot_offset, cold_offset;
+	uint64_t status_offset, gates_offset, lanes_offset, clients_offset, index_offset,
+		directory_offset, events_offset, changes_offset, counters_offset, hot_offset,
+		cold_offset;
 	struct registry_shape shape;
-	uint32_t pad32;
 	/** The line that changes; readers look at it once per burst. */
 	_Alignas(HAVEN_CACHE_LINE) uint64_t rcu_epoch; /**< see rcu.h; starts at 1, never 0 */
 	uint64_t changes;    /**< number of changes ever made to components (W1) */

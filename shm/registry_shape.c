@@ -9,6 +9,7 @@
 #define SPARE_DEFAULT(components) ((components) / 8 + 1024)
 #define GATES_DEFAULT 256u
 #define LANES_DEFAULT 256u
+#define CLIENTS_DEFAULT 64u
 #define RING_DEFAULT 4096u
 #define COUNTERS_DEFAULT 65536u
 /** Entries per bucket on average, at most, when every component is there. */
@@ -48,6 +49,7 @@ static const char *shape_refusal(const struct registry_shape *s, uint32_t *value
 		{"spare", s->spare, REGISTRY_COMPONENTS_LIMIT, true},
 		{"gates", s->gates, REGISTRY_GATES_LIMIT, true},
 		{"lanes", s->lanes, REGISTRY_LANES_LIMIT, true},
+		{"clients", s->clients, REGISTRY_CLIENTS_LIMIT, true},
 		{"events", s->events, REGISTRY_RING_LIMIT, is_power_of_two(s->events)},
 		{"changes", s->changes, REGISTRY_RING_LIMIT, is_power_of_two(s->changes)},
 		{"counters_bytes", s->counters_bytes, REGISTRY_COUNTERS_LIMIT,
@@ -78,6 +80,7 @@ int registry_shape_check(struct registry_shape *shape, uint64_t *bytes, struct e
 	take_default(&shape->spare, SPARE_DEFAULT(shape->components));
 	take_default(&shape->gates, GATES_DEFAULT);
 	take_default(&shape->lanes, LANES_DEFAULT);
+	take_default(&shape->clients, CLIENTS_DEFAULT);
 	take_default(&shape->events, RING_DEFAULT);
 	take_default(&shape->changes, RING_DEFAULT);
 	take_default(&shape->counters_bytes, COUNTERS_DEFAULT);
@@ -111,6 +114,7 @@ struct registry_header registry_layout(const struct registry_shape *shape)
 	h.status_offset = section(&end, sizeof(struct registry_status));
 	h.gates_offset = section(&end, shape->gates * sizeof(struct registry_gate));
 	h.lanes_offset = section(&end, shape->lanes * sizeof(struct registry_lane));
+	h.clients_offset = section(&end, shape->clients * sizeof(struct registry_client));
 	h.index_offset = section(&end, h.buckets * sizeof(struct registry_bucket));
 	h.directory_offset = section(&end, shape->components * sizeof(uint32_t));
 	h.events_offset = section(&end, event_ring_bytes(shape->events));
@@ -132,6 +136,7 @@ bool registry_layout_fits(const struct registry_header *h, uint64_t bytes)
 		{h->status_offset, sizeof(struct registry_status)},
 		{h->gates_offset, s->gates * sizeof(struct registry_gate)},
 		{h->lanes_offset, s->lanes * sizeof(struct registry_lane)},
+		{h->clients_offset, s->clients * sizeof(struct registry_client)},
 		{h->index_offset, h->buckets * sizeof(struct registry_bucket)},
 		{h->directory_offset, s->components * sizeof(uint32_t)},
 		{h->events_offset, event_ring_bytes(s->events)},

@@ -142,7 +142,7 @@ Test(client_segment, map_refuses_a_wrong_magic_version_or_shape_and_says_which)
 	mine->layout_version = 77;
 	cr_assert_eq(client_segment_map(fd, &s, &error), -HAVEN_EVERSION);
 	cr_assert_not_null(strstr(error.text, "77"), "%s", error.text);
-	cr_assert_not_null(strstr(error.text, "knows 2"), "%s", error.text);
+	cr_assert_not_null(strstr(error.text, "knows 3"), "%s", error.text);
 	mine->layout_version = CLIENT_SEGMENT_LAYOUT_VERSION;
 	mine->workers = 1000;
 	cr_assert_eq(client_segment_map(fd, &s, &error), -HAVEN_ESIZE);
