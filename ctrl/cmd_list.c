@@ -33,9 +33,10 @@ static int node_list_run(struct context *c)
 		{"process", "PROCESS", COLUMN_TEXT},
 		{"heard_ago_ns", "HEARD", COLUMN_DURATION_NS},
 		{"rtt_ns", "RTT", COLUMN_DURATION_NS},
-		{"links_up", "LINKS", COLUMN_COUNT},
+		{"links_up", "LINK", COLUMN_COUNT},
+		{"key", "KEY", COLUMN_COUNT},
 		{"beats_lost", "LOST", COLUMN_COUNT},
-		{"views_behind", "BEHIND", COLUMN_COUNT},
+		{"views_behind", "BACK", COLUMN_COUNT},
 		{"release", "RELEASE", COLUMN_TEXT},
 	};
 	struct session s;

@@ -199,6 +199,10 @@ static json_t *peer_object(const struct node *n, unsigned i)
 	else
 		put_null(o, "views_behind");
 	put_count(o, "links_up", (uint64_t)__builtin_popcount(p->links_up));
+	if (p->key_id == REGISTRY_NO_KEY)
+		put_null(o, "key");
+	else
+		put_count(o, "key", p->key_id);
 	put_text(o, "release", p->release);
 	snprintf(incarnation, sizeof(incarnation), "%" PRIx64, p->incarnation);
 	put_text(o, "incarnation", incarnation);

@@ -152,9 +152,9 @@ unsigned port_receive(struct port *p, struct rte_mbuf **out, unsigned max)
 	return n;
 }
 
-const uint8_t *port_frame(struct port *p, const struct rte_mbuf *m, size_t *size)
+uint8_t *port_frame(struct port *p, struct rte_mbuf *m, size_t *size)
 {
-	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+	struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, struct rte_ether_hdr *);
 
 	/* A chained buffer is longer than any frame of ours. */
 	if (m->nb_segs != 1 || rte_pktmbuf_data_len(m) < PORT_HEADER_BYTES ||
@@ -164,7 +164,7 @@ const uint8_t *port_frame(struct port *p, const struct rte_mbuf *m, size_t *size
 		return NULL;
 	}
 	*size = rte_pktmbuf_data_len(m) - PORT_HEADER_BYTES;
-	return (const uint8_t *)eth + PORT_HEADER_BYTES;
+	return (uint8_t *)eth + PORT_HEADER_BYTES;
 }
 
 void port_release(struct rte_mbuf **mbufs, unsigned n)

@@ -60,7 +60,7 @@ void port_close(struct port *p);
 /** Up to `max` buffers that have come; the caller frees them with port_release(). */
 unsigned port_receive(struct port *p, struct rte_mbuf **out, unsigned max);
 /** The frame in a received buffer, NULL (counted as foreign) when it is not one for this node. */
-const uint8_t *port_frame(struct port *p, const struct rte_mbuf *m, size_t *size);
+uint8_t *port_frame(struct port *p, struct rte_mbuf *m, size_t *size);
 void port_release(struct rte_mbuf **mbufs, unsigned n);
 
 /** An empty buffer; `*frame` is where to write up to `*room` bytes. NULL when there is none. */

@@ -110,6 +110,8 @@ struct registry_client {
 };
 HAVEN_STATIC_ASSERT(sizeof(struct registry_client) % HAVEN_CACHE_LINE == 0, "whole lines");
 
+#define REGISTRY_NO_KEY 255u
+
 /** What the node knows of a peer (or of itself: the entry of its own index). */
 struct registry_peer {
 	char name[HAVEN_NAME_MAX];
@@ -122,7 +124,8 @@ struct registry_peer {
 	uint64_t frames_bad; /**< frames in its name that failed a check */
 	uint8_t configured, voter, witness, alive, member, self;
 	uint8_t links_up; /**< bit per link on which it was heard lately */
-	uint8_t pad;
+	uint8_t key_id;   /**< number of the cluster key that its newest frame was sealed with (this
+			       node's entry: the one that seals here), REGISTRY_NO_KEY: none yet */
 	char release[HAVEN_NAME_MAX];
 };
 

@@ -2,7 +2,7 @@
 /*
  * Wire format, little-endian.
  *
- *   header (44 bytes): magic u16, version u8, type u8, src u8, dst u8, key id u8, zero u8,
+ *   header (44 bytes): magic u16, version u8, type u8, src u8, dst u8, key id u8, sealed u8,
  *                      body bytes u16, zero u16, src incarnation u64, dst incarnation u64,
  *                      counter u64, reserved u64 (zero)
  *   body:              by type, see the encode functions; a mirror frame's payload comes last
@@ -14,6 +14,8 @@
 #include "haven_assert.h"
 
 #define FRAME_MIRROR_FIXED 46u
+/** Of the key id in the header; sealed and body bytes follow it. */
+#define FRAME_KEY_OFFSET 6u
 
 HAVEN_STATIC_ASSERT(FRAME_HEADER_BYTES + 25 + VIEW_BYTES_MAX <= FRAME_BYTES_MAX,
 		    "the largest view fits one frame");
@@ -24,9 +26,9 @@ enum frame_fault frame_header_decode(const uint8_t *data, size_t size, struct fr
 	struct bytes_reader r = bytes_reader_init(data, size);
 	uint16_t magic, pad16;
 	uint64_t reserved;
-	uint8_t pad8;
+	uint8_t sealed;
 
-	if (size < FRAME_HEADER_BYTES || size > FRAME_BYTES_MAX)
+	if (size < FRAME_HEADER_BYTES || size > FRAME_BYTES_MAX + FRAME_SEAL_BYTES)
 		return FRAME_BAD_LENGTH;
 	magic = bytes_get_u16(&r);
 	out->version = bytes_get_u8(&r);
@@ -34,7 +36,8 @@ enum frame_fault frame_header_decode(const uint8_t *data, size_t size, struct fr
 	out->src = bytes_get_u8(&r);
 	out->dst = bytes_get_u8(&r);
 	out->key_id = bytes_get_u8(&r);
-	pad8 = bytes_get_u8(&r);
+	sealed = bytes_get_u8(&r);
+	out->sealed = sealed;
 	out->body_bytes = bytes_get_u16(&r);
 	pad16 = bytes_get_u16(&r);
 	out->src_incarnation = bytes_get_u64(&r);
@@ -43,14 +46,25 @@ enum frame_fault frame_header_decode(const uint8_t *data, size_t size, struct fr
 	reserved = bytes_get_u64(&r);
 	if (magic != FRAME_MAGIC || out->version != FRAME_VERSION)
 		return FRAME_BAD_VERSION;
-	if (out->body_bytes != size - FRAME_HEADER_BYTES)
+	if (out->body_bytes != size - FRAME_HEADER_BYTES ||
+	    (!out->sealed && size > FRAME_BYTES_MAX))
 		return FRAME_BAD_LENGTH;
-	if (out->type == 0 || out->type >= FRAME_TYPE_END || pad8 || pad16 || reserved)
+	if (out->type == 0 || out->type >= FRAME_TYPE_END || sealed > 1 || pad16 ||
+	    reserved)
 		return FRAME_BAD_TYPE;
 	if (out->src >= HAVEN_NODES_MAX || out->dst >= HAVEN_NODES_MAX || out->src == out->dst ||
 	    out->src_incarnation == 0)
 		return FRAME_BAD_PEER;
 	return FRAME_OK;
+}
+
+void frame_header_protect(uint8_t *frame, uint8_t key_id, bool sealed, uint16_t body_bytes)
+{
+	struct bytes_writer w = bytes_writer_init(frame + FRAME_KEY_OFFSET, 4);
+
+	bytes_put_u8(&w, key_id);
+	bytes_put_u8(&w, sealed);
+	bytes_put_u16(&w, body_bytes);
 }
 
 static void frame_put_header(struct bytes_writer *w, const struct frame *f)
@@ -248,6 +262,8 @@ enum frame_fault frame_decode(const uint8_t *data, size_t size, struct frame *ou
 	enum frame_fault fault = frame_header_decode(data, size, &h);
 	bool good = false;
 
+	if (fault == FRAME_OK && h.sealed)
+		fault = FRAME_BAD_BODY;
 	if (fault != FRAME_OK)
 		return fault;
 	bytes_take(&r, FRAME_HEADER_BYTES);

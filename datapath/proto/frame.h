@@ -19,9 +19,11 @@
 
 #define FRAME_MAGIC 0x4856u /* "HV" */
 #define FRAME_VERSION 1u
-/** Largest encoded frame without Ethernet header and tag. */
-#define FRAME_BYTES_MAX 1456u
+/** Largest encoded frame without tags; with them, and UDP over IPv6, it fits an MTU of 1500. */
+#define FRAME_BYTES_MAX 1416u
 #define FRAME_HEADER_BYTES 44u
+/** What a sealed body (auth.h) is longer by. */
+#define FRAME_SEAL_BYTES 16u
 /** Room for records or entries in a mirror frame. */
 #define FRAME_MIRROR_PAYLOAD_MAX (FRAME_BYTES_MAX - FRAME_HEADER_BYTES - 64u)
 
@@ -137,16 +139,20 @@ enum frame_fault {
 	FRAME_BAD_TAG,
 	FRAME_BAD_REPLAY,
 	FRAME_BAD_BODY,
+	FRAME_BAD_KEY, /**< sealed with a key that is not in force here */
 	FRAME_FAULT_COUNT
 };
 
 /** Fixed header alone, for authentication before parsing. Offsets are part of the wire format. */
 struct frame_header {
 	uint8_t version, type, src, dst, key_id;
+	bool sealed; /**< the body is encrypted */
 	uint16_t body_bytes;
 	uint64_t src_incarnation, dst_incarnation, counter;
 };
 enum frame_fault frame_header_decode(const uint8_t *data, size_t size, struct frame_header *out);
+/** Set in an encoded frame what protecting or opening its body changes in the header. */
+void frame_header_protect(uint8_t *frame, uint8_t key_id, bool sealed, uint16_t body_bytes);
 /** Encode; returns the number of bytes, 0 when it does not fit. For FRAME_MIRROR the payload must
  *  already stand at frame_mirror_payload(out), or be given by u.mirror.payload elsewhere. */
 size_t frame_encode(const struct frame *f, uint8_t *out, size_t size);

@@ -284,6 +284,11 @@ static void take_cluster(struct config_reader *r, yaml_node_t *v)
 	config_name(r, v, "cluster", r->config->cluster);
 }
 
+static void take_confidential(struct config_reader *r, yaml_node_t *v)
+{
+	config_boolean(r, v, "confidential", &r->config->confidential);
+}
+
 static void take_key_file(struct config_reader *r, yaml_node_t *v)
 {
 	r->config->key_mark = config_mark_of(v);
@@ -301,6 +306,7 @@ static const struct config_key file_keys[] = {
 	{"cluster", take_cluster, true, "cluster: demo"},
 	{"key_file", take_key_file, true,
 	 "key_file: demo.key, a file of 32 random bytes with mode 0400"},
+	{"confidential", take_confidential, false, NULL},
 	{"timers", take_timers, false, NULL},
 	{"poll", take_poll, false, NULL},
 	{"nodes", take_nodes, true, "nodes: a list, each with name, run_dir and ports"},

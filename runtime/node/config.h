@@ -83,6 +83,7 @@ struct config {
 	char cluster[HAVEN_NAME_MAX];
 	char key_file[CONFIG_PATH_MAX]; /**< absolute */
 	bool poll_busy;
+	bool confidential; /**< views and records are encrypted between nodes */
 	struct config_timers timers;
 	uint32_t n_nodes, n_groups, n_instances;
 	struct config_node node[HAVEN_NODES_MAX];

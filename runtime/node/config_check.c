@@ -243,12 +243,12 @@ void config_check(struct config *c)
 void config_check_key(struct config *c)
 {
 	struct error_text error = {""};
-	struct auth_key key;
+	struct auth_keys keys;
 	char *remedy;
 
 	if (!c->key_file[0])
 		return;
-	if (auth_key_load(c->key_file, &key, &error) != 0) {
+	if (auth_keys_load(c->key_file, &keys, &error) != 0) {
 		remedy = strstr(error.text, "; remedy: ");
 		if (remedy) {
 			*remedy = '\0';
@@ -256,7 +256,7 @@ void config_check_key(struct config *c)
 		}
 		config_note(c, false, c->key_mark, remedy, "%s", error.text);
 	}
-	auth_key_wipe(&key);
+	auth_keys_wipe(&keys);
 }
 
 static int compare_u64(const void *a, const void *b)

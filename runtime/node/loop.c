@@ -45,14 +45,14 @@ static void loop_fault(struct loop *l, enum frame_fault fault, uint8_t src)
 		l->peer_faults[src]++;
 }
 
-static void loop_frame(struct haven_node *n, unsigned link, const struct rte_mbuf *m, uint64_t now)
+static void loop_frame(struct haven_node *n, unsigned link, struct rte_mbuf *m, uint64_t now)
 {
 	struct brain_event event = {.kind = BRAIN_FRAME, .link = (uint8_t)link};
 	struct loop *l = &n->loop;
 	enum frame_fault fault;
 	size_t size, bytes;
 	uint8_t src;
-	const uint8_t *data = port_frame(&n->port[link], m, &size);
+	uint8_t *data = port_frame(&n->port[link], m, &size);
 
 	if (!data)
 		return;
@@ -139,6 +139,7 @@ unsigned loop_turn(struct haven_node *n)
 	work += loop_tick(n);
 	for (unsigned i = 0; i < n->n_ports; i++)
 		port_flush(&n->port[i]);
+	settings_follow(n);
 	registry_reclaim(&n->registry, &n->rcu);
 	publish_status(n, now);
 	settings_quiescent();

@@ -241,13 +241,18 @@ int haven_node_eal_start(struct haven_node *n)
 
 static int start_auth(struct haven_node *n, struct error_text *error)
 {
-	struct auth_key key;
-	int err = auth_key_load(n->config->key_file, &key, error);
+	struct auth_keys keys;
+	int err = auth_keys_load(n->config->key_file, &keys, error);
 
 	if (err)
 		return err;
-	err = auth_create(&n->auth, &key, n->self, (uint8_t)n->config->n_nodes, n->incarnation);
-	auth_key_wipe(&key);
+	err = auth_create(&n->auth, &keys, n->self, (uint8_t)n->config->n_nodes, n->incarnation,
+			  n->config->confidential);
+	auth_keys_wipe(&keys);
+	if (err == -HAVEN_ESYS)
+		return error_set(error, err,
+				 "confidential: this processor has no AES instructions; remedy: "
+				 "take the line out on every node, or use another machine");
 	return err ? error_set(error, err, "no memory for the session keys") : 0;
 }
 

@@ -54,6 +54,7 @@ struct haven_node {
 	struct command_queue to_loop, to_control;
 	struct control *control;
 	struct settings *settings; /**< replaced as a whole, see settings.h */
+	uint32_t settings_number;  /**< of the set whose keys the loop uses */
 	uint32_t stop;             /**< any thread sets it */
 	uint32_t reload;           /**< any thread sets it, control takes it */
 };

@@ -41,7 +41,7 @@ static void fill_loop(struct haven_node *n, struct registry_status *s)
 	s->bad_version = l->fault[FRAME_BAD_VERSION];
 	s->bad_type = l->fault[FRAME_BAD_TYPE];
 	s->bad_peer = l->fault[FRAME_BAD_PEER];
-	s->bad_tag = l->fault[FRAME_BAD_TAG];
+	s->bad_tag = l->fault[FRAME_BAD_TAG] + l->fault[FRAME_BAD_KEY];
 	s->bad_replay = l->fault[FRAME_BAD_REPLAY] + brain_replays(n->brain);
 	s->bad_body = l->fault[FRAME_BAD_BODY];
 	s->gate_overruns = n->local.gate_overruns;
@@ -62,6 +62,7 @@ static void fill_peer(struct haven_node *n, unsigned i, struct registry_peer *p,
 	p->alive = b.alive;
 	p->member = b.member;
 	p->links_up = b.links_up;
+	p->key_id = i == n->self ? auth_key_id(n->auth) : auth_peer_key_id(n->auth, i);
 }
 
 static void fill_instance(struct haven_node *n, unsigned i, struct registry_instance *r,

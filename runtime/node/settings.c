@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sodium.h>
 #include <urcu/urcu-qsbr.h>
 
 #include "clock.h"
@@ -18,10 +19,12 @@ struct settings_box {
 
 static struct settings_box *box_new(const struct haven_node *n, const struct config *c)
 {
-	struct settings_box *box = calloc(1, sizeof(*box));
+	/* Locked and left out of core dumps, for it holds keys. */
+	struct settings_box *box = sodium_malloc((sizeof(*box) + 63) & ~(size_t)63);
 
 	if (!box)
 		return NULL;
+	memset(box, 0, sizeof(*box));
 	box->settings.busy = node_is_busy(&n->options, c);
 	box->settings.stuck_ns = c->timers.stuck_ns;
 	return box;
@@ -29,7 +32,7 @@ static struct settings_box *box_new(const struct haven_node *n, const struct con
 
 static void box_free(struct rcu_head *head)
 {
-	free(caa_container_of(head, struct settings_box, rcu));
+	sodium_free(caa_container_of(head, struct settings_box, rcu));
 }
 
 int settings_begin(struct haven_node *n, struct error_text *error)
@@ -47,7 +50,7 @@ void settings_end(struct haven_node *n)
 {
 	if (!n->settings)
 		return;
-	free(caa_container_of(n->settings, struct settings_box, settings));
+	sodium_free(caa_container_of(n->settings, struct settings_box, settings));
 	n->settings = NULL;
 	urcu_qsbr_unregister_thread();
 	urcu_qsbr_barrier(); /* earlier sets */
@@ -56,6 +59,16 @@ void settings_end(struct haven_node *n)
 const struct settings *settings_now(const struct haven_node *n)
 {
 	return rcu_dereference(n->settings);
+}
+
+void settings_follow(struct haven_node *n)
+{
+	const struct settings *s = settings_now(n);
+
+	if (s->number == n->settings_number)
+		return;
+	n->settings_number = s->number;
+	auth_keys_exchange(n->auth, &s->keys);
 }
 
 void settings_quiescent(void)
@@ -112,11 +125,15 @@ static bool needs_restart(const struct config *now, const struct config *then)
 static void publish(struct haven_node *n, struct settings_box *box)
 {
 	struct settings *old = n->settings;
-	char text[128];
+	const struct auth_keys *keys = &box->settings.keys;
+	char text[160];
 
-	snprintf(text, sizeof(text), "configuration read again: poll %s, stuck after %llu ms",
+	box->settings.number = old->number + 1;
+	snprintf(text, sizeof(text),
+		 "configuration read again: poll %s, stuck after %llu ms, %u keys, number %u seals",
 		 box->settings.busy ? "busy" : "polite",
-		 (unsigned long long)(box->settings.stuck_ns / NSEC_PER_MSEC));
+		 (unsigned long long)(box->settings.stuck_ns / NSEC_PER_MSEC), keys->n,
+		 keys->key[keys->send].id);
 	rcu_assign_pointer(n->settings, &box->settings);
 	/* Not waited for: in a host application nobody promises when the loop turns again. */
 	urcu_qsbr_call_rcu(&caa_container_of(old, struct settings_box, settings)->rcu, box_free);
@@ -126,13 +143,19 @@ static void publish(struct haven_node *n, struct settings_box *box)
 int settings_reload(struct haven_node *n)
 {
 	struct settings_box *box = NULL;
+	struct error_text error = {"no memory for the settings"};
 	struct config *c;
 	int err = node_config_get(&c, &n->options);
 
 	if (!err) {
 		box = box_new(n, c);
-		err = box ? 0 : -HAVEN_ENOMEM;
+		err = box ? auth_keys_load(c->key_file, &box->settings.keys, &error)
+			  : -HAVEN_ENOMEM;
+		if (err)
+			node_report(&n->options, HAVEN_NODE_ERROR, error.text);
 	}
+	if (err && box)
+		sodium_free(box);
 	if (err)
 		node_report(&n->options, HAVEN_NODE_WARNING,
 			    "the configuration was not taken over; the node goes on as before");

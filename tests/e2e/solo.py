@@ -33,10 +33,14 @@ class Solo:
         self.directory = self.folder.name
         self.run_dir = os.path.join(self.directory, "run")
         self.node = None
-        key = os.open(os.path.join(self.directory, "key"), os.O_WRONLY | os.O_CREAT, 0o400)
-        with open(key, "w") as file:
-            file.write("cd" * 32)
+        self.keys("cd" * 32)
         self.configure()
+
+    def keys(self, text):
+        aside = os.path.join(self.directory, "key.new")
+        with open(os.open(aside, os.O_WRONLY | os.O_CREAT, 0o400), "w") as file:
+            file.write(text)
+        os.rename(aside, os.path.join(self.directory, "key"))
 
     def configure(self, extra="", poll="polite", interval="2ms", stuck="2s"):
         with open(os.path.join(self.directory, "cluster.yaml"), "w") as file:
@@ -84,4 +88,10 @@ def reload(build, check):
         check("a file with errors is refused", hangup("not taken over"))
         check("its error has a place", "cluster.yaml:15:1: error" in solo.told(), solo.told())
         solo.configure()
+        solo.keys("key 1 " + "ab" * 32 + "\nkey 2 " + "cd" * 32 + " send\n")
+        check("keys are read again", hangup("2 keys, number 2 seals"))
+        solo.keys("key 1 abc\n" + "# " * 40)
+        check("a broken key file is refused", hangup("not taken over"))
+        check("its error has a line", "line 1: the key has not" in solo.told(), solo.told())
+        solo.keys("cd" * 32)
         check("and a right one is taken again", hangup("poll polite, stuck after 2000 ms"))
