@@ -11,21 +11,12 @@
 
 #include "atomic.h"
 #include "eal.h"
-#include "hash.h"
 #include "haven_assert.h"
 
-HAVEN_STATIC_ASSERT(PORT_HEADER_BYTES == sizeof(struct rte_ether_hdr), "Ethernet header");
+HAVEN_STATIC_ASSERT(WRAP_BYTES_MAX <= RTE_PKTMBUF_HEADROOM, "headers fit in front of a frame");
 
 /* Descriptors wanted of a driver that has no opinion. */
 #define PORT_DESCRIPTORS 512
-
-void port_address(const char *cluster, uint8_t node, uint8_t out[PORT_ADDRESS_BYTES])
-{
-	const uint8_t address[PORT_ADDRESS_BYTES] = {
-		0x02, 0x48, 0x56, (uint8_t)hash_bytes(cluster, strlen(cluster), 0), node, 0};
-
-	memcpy(out, address, sizeof(address));
-}
 
 struct rte_mempool *port_pool_create(const char *name, uint32_t count, struct error_text *error)
 {
@@ -93,7 +84,7 @@ static int port_start(struct port *p, struct rte_mempool *pool, struct error_tex
 	struct rte_ether_addr address;
 	int err;
 
-	memcpy(address.addr_bytes, p->address, sizeof(address.addr_bytes));
+	memcpy(address.addr_bytes, p->wrap.self.mac, sizeof(address.addr_bytes));
 	err = rte_eth_dev_configure(p->id, 1, 1, &conf);
 	if (!err)
 		err = rte_eth_dev_adjust_nb_rx_tx_desc(p->id, &rx, &tx);
@@ -114,12 +105,18 @@ static int port_start(struct port *p, struct rte_mempool *pool, struct error_tex
 }
 
 int port_open(struct port *p, const char *spec, struct rte_mempool *pool,
-	      const uint8_t address[PORT_ADDRESS_BYTES], struct error_text *error)
+	      const struct port_ends *ends, struct error_text *error)
 {
 	int err;
 
+	HAVEN_ASSERT(ends->n <= HAVEN_NODES_MAX);
 	memset(p, 0, sizeof(*p));
-	memcpy(p->address, address, PORT_ADDRESS_BYTES);
+	p->pool = pool;
+	p->wrap = ends->wrap;
+	p->n_peers = ends->n;
+	memcpy(p->peer, ends->peer, sizeof(p->peer));
+	for (unsigned i = 0; i < ends->n; i++)
+		memcpy(p->hop[i].ip, ends->hop[i], sizeof(p->hop[i].ip));
 	err = port_find_or_make(p, spec, error);
 	if (err)
 		return err;
@@ -152,19 +149,58 @@ unsigned port_receive(struct port *p, struct rte_mbuf **out, unsigned max)
 	return n;
 }
 
-uint8_t *port_frame(struct port *p, struct rte_mbuf *m, size_t *size)
+/** Queue for the wire. */
+static void port_queue(struct port *p, struct rte_mbuf *m)
 {
-	struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, struct rte_ether_hdr *);
+	if (p->queued == PORT_BURST)
+		port_flush(p);
+	p->queue[p->queued++] = m;
+}
 
+/* Without a buffer the question is not answered; it will be asked again. */
+static void port_say(struct port *p, const uint8_t *packet, size_t bytes)
+{
+	struct rte_mbuf *m = bytes ? rte_pktmbuf_alloc(p->pool) : NULL;
+
+	if (!m)
+		return;
+	memcpy(rte_pktmbuf_append(m, (uint16_t)bytes), packet, bytes);
+	port_queue(p, m);
+}
+
+/** Some drivers take the VLAN tag out and tell it aside. */
+static void vlan_restore(struct rte_mbuf *m)
+{
+	struct rte_ether_hdr *eth;
+
+	if (!(m->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED))
+		return;
+	m->ol_flags &= ~(RTE_MBUF_F_RX_VLAN_STRIPPED | RTE_MBUF_F_RX_VLAN);
+	eth = (struct rte_ether_hdr *)(void *)rte_pktmbuf_prepend(m, sizeof(struct rte_vlan_hdr));
+	if (!eth)
+		return;
+	memmove(eth, (uint8_t *)eth + sizeof(struct rte_vlan_hdr), 2 * sizeof(eth->src_addr));
+	eth->ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_VLAN);
+	((struct rte_vlan_hdr *)(void *)(eth + 1))->vlan_tci = rte_cpu_to_be_16(m->vlan_tci);
+}
+
+uint8_t *port_frame(struct port *p, struct rte_mbuf *m, uint64_t now, size_t *size)
+{
+	uint8_t answer[NEIGHBOUR_BYTES_MAX], *packet, *frame = NULL;
+
+	vlan_restore(m);
+	packet = rte_pktmbuf_mtod(m, uint8_t *);
 	/* A chained buffer is longer than any frame of ours. */
-	if (m->nb_segs != 1 || rte_pktmbuf_data_len(m) < PORT_HEADER_BYTES ||
-	    eth->ether_type != rte_cpu_to_be_16(PORT_ETHERTYPE) ||
-	    memcmp(eth->dst_addr.addr_bytes, p->address, PORT_ADDRESS_BYTES) != 0) {
-		p->foreign++;
-		return NULL;
-	}
-	*size = rte_pktmbuf_data_len(m) - PORT_HEADER_BYTES;
-	return (uint8_t *)eth + PORT_HEADER_BYTES;
+	if (m->nb_segs == 1)
+		frame = wrap_read(&p->wrap, packet, rte_pktmbuf_data_len(m), size);
+	if (frame)
+		return frame;
+	p->foreign++;
+	if (m->nb_segs == 1 && p->wrap.kind != WRAP_ETHERNET)
+		port_say(p, answer,
+			 neighbour_take(&p->wrap, p->hop, p->n_peers, packet,
+					rte_pktmbuf_data_len(m), now, answer));
+	return NULL;
 }
 
 void port_release(struct rte_mbuf **mbufs, unsigned n)
@@ -178,8 +214,8 @@ struct rte_mbuf *port_buffer(struct rte_mempool *pool, uint8_t **frame, size_t *
 	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
 
 	if (m) {
-		*frame = rte_pktmbuf_mtod_offset(m, uint8_t *, PORT_HEADER_BYTES);
-		*room = rte_pktmbuf_tailroom(m) - PORT_HEADER_BYTES;
+		*frame = rte_pktmbuf_mtod(m, uint8_t *);
+		*room = rte_pktmbuf_tailroom(m);
 	}
 	return m;
 }
@@ -189,24 +225,42 @@ struct rte_mbuf *port_buffer_copy(struct rte_mempool *pool, const struct rte_mbu
 	return rte_pktmbuf_copy(m, pool, 0, UINT32_MAX);
 }
 
-void port_buffer_finish(struct rte_mbuf *m, size_t size, const uint8_t source[PORT_ADDRESS_BYTES],
-			const uint8_t destination[PORT_ADDRESS_BYTES])
+void port_buffer_finish(struct rte_mbuf *m, size_t size)
 {
-	struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, struct rte_ether_hdr *);
-
-	HAVEN_ASSERT(size + PORT_HEADER_BYTES <= rte_pktmbuf_tailroom(m));
-	memcpy(eth->src_addr.addr_bytes, source, PORT_ADDRESS_BYTES);
-	memcpy(eth->dst_addr.addr_bytes, destination, PORT_ADDRESS_BYTES);
-	eth->ether_type = rte_cpu_to_be_16(PORT_ETHERTYPE);
-	m->data_len = (uint16_t)(size + PORT_HEADER_BYTES);
+	HAVEN_ASSERT(size <= rte_pktmbuf_tailroom(m));
+	m->data_len = (uint16_t)size;
 	m->pkt_len = m->data_len;
 }
 
-void port_send(struct port *p, struct rte_mbuf *m)
+/** True when the Ethernet address of the next hop to `to` stands in p->peer; asks if need be. */
+static bool port_resolve(struct port *p, unsigned to, uint64_t now)
 {
-	if (p->queued == PORT_BURST)
-		port_flush(p);
-	p->queue[p->queued++] = m;
+	struct neighbour *hop = &p->hop[to];
+	uint8_t question[NEIGHBOUR_BYTES_MAX];
+
+	if (p->wrap.kind == WRAP_ETHERNET)
+		return true;
+	if (neighbour_due(hop, now))
+		port_say(p, question, neighbour_ask(&p->wrap, hop, question));
+	memcpy(p->peer[to].mac, hop->mac, WRAP_MAC_BYTES);
+	return hop->known;
+}
+
+void port_send(struct port *p, struct rte_mbuf *m, unsigned to, uint64_t now)
+{
+	size_t frame_bytes = rte_pktmbuf_data_len(m);
+	uint8_t *packet;
+
+	HAVEN_ASSERT(to < p->n_peers);
+	if (!port_resolve(p, to, now)) {
+		p->unresolved++;
+		rte_pktmbuf_free(m);
+		return;
+	}
+	packet = (uint8_t *)rte_pktmbuf_prepend(m, (uint16_t)wrap_bytes(&p->wrap));
+	HAVEN_ASSERT(packet);
+	wrap_write(&p->wrap, &p->peer[to], packet, frame_bytes);
+	port_queue(p, m);
 }
 
 void port_flush(struct port *p)

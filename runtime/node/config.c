@@ -123,28 +123,9 @@ static void take_memory_mb(struct config_reader *r, yaml_node_t *v)
 		r->node->memory_mb = (uint32_t)mb;
 }
 
-static void take_port(struct config_reader *r, yaml_node_t *v)
-{
-	struct config_node *n = r->node;
-	size_t name;
-
-	if (!config_text(r, v, "a port", n->port[n->n_ports], CONFIG_PORT_MAX))
-		return;
-	name = strcspn(n->port[n->n_ports], ",");
-	for (unsigned i = 0; i < n->n_ports; i++) {
-		if (strcspn(n->port[i], ",") == name &&
-		    strncmp(n->port[i], n->port[n->n_ports], name) == 0) {
-			config_note(r->config, false, config_mark_of(v), "number them: …0, …1",
-				    "port '%.*s' is given twice", (int)name, n->port[i]);
-			return;
-		}
-	}
-	n->n_ports++;
-}
-
 static void take_ports(struct config_reader *r, yaml_node_t *v)
 {
-	config_sequence(r, v, "ports", HAVEN_LINKS_MAX, take_port);
+	config_sequence(r, v, "ports", HAVEN_LINKS_MAX, config_port_take);
 }
 
 static const struct config_key node_keys[] = {

@@ -41,6 +41,24 @@ struct config_finding {
 /** Redundancy models by their names in the file. */
 enum config_redundancy { CONFIG_2N = 0, CONFIG_N_PLUS_M, CONFIG_LOAD_SHARING };
 
+enum config_family { CONFIG_NO_IP = 0, CONFIG_IPV4, CONFIG_IPV6 };
+
+struct config_ip {
+	enum config_family family;
+	uint8_t bytes[16]; /**< network order */
+};
+
+/** One end of a link; the ports of the same place in two nodes' lists are its ends. */
+struct config_port {
+	char device[CONFIG_PORT_MAX]; /**< name of a DPDK port, or a virtual device */
+	uint16_t vlan;                /**< 0: untagged */
+	uint16_t udp_port;            /**< 0: the default */
+	uint8_t prefix;
+	struct config_ip address; /**< CONFIG_NO_IP: Ethernet alone */
+	struct config_ip gateway;
+	struct config_mark mark, address_mark;
+};
+
 struct config_node {
 	char name[HAVEN_NAME_MAX];
 	char release[HAVEN_NAME_MAX];
@@ -53,7 +71,7 @@ struct config_node {
 	int32_t cpu;    /**< CPU of the poll loop, or CONFIG_CPU_ANY */
 	uint32_t memory_mb;
 	uint32_t n_ports;
-	char port[HAVEN_LINKS_MAX][CONFIG_PORT_MAX];
+	struct config_port port[HAVEN_LINKS_MAX];
 	struct config_mark mark, id_mark, run_dir_mark;
 };
 
@@ -117,6 +135,14 @@ __attribute__((format(printf, 5, 6))) void config_note(struct config *c, bool wa
 
 /** The name among `names` that `word` was probably meant to be, NULL if none is near. */
 const char *config_nearest(const char *word, const char *const *names, unsigned n);
+
+/* ---- config_port.c --------------------------------------------------------------------------- */
+
+/** Rules between the ends of links. Adds findings. */
+void config_check_ports(struct config *c);
+bool config_ip_equal(const struct config_ip *a, const struct config_ip *b);
+/** True when `ip` is in the network of the port's address. */
+bool config_port_reaches(const struct config_port *p, const struct config_ip *ip);
 
 /* ---- config_check.c ------------------------------------------------------------------------- */
 

@@ -235,6 +235,7 @@ void config_check(struct config *c)
 {
 	check_ids(c);
 	check_nodes(c);
+	config_check_ports(c);
 	check_voters(c);
 	check_timers(c);
 	check_groups(c);

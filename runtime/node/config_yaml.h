@@ -50,4 +50,7 @@ bool config_boolean(struct config_reader *r, yaml_node_t *node, const char *what
 int config_word(struct config_reader *r, yaml_node_t *node, const char *what,
 		const char *const *words, unsigned n_words);
 
+/** One port of `r->node` (config_port.c). */
+void config_port_take(struct config_reader *r, yaml_node_t *node);
+
 #endif

@@ -52,7 +52,7 @@ static void loop_frame(struct haven_node *n, unsigned link, struct rte_mbuf *m, 
 	enum frame_fault fault;
 	size_t size, bytes;
 	uint8_t src;
-	uint8_t *data = port_frame(&n->port[link], m, &size);
+	uint8_t *data = port_frame(&n->port[link], m, now, &size);
 
 	if (!data)
 		return;

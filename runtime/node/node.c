@@ -256,13 +256,38 @@ static int start_auth(struct haven_node *n, struct error_text *error)
 	return err ? error_set(error, err, "no memory for the session keys") : 0;
 }
 
+/* Where the ends of link `link` are, as the configuration says. */
+static void ends_fill(const struct haven_node *n, unsigned link, struct port_ends *ends)
+{
+	static const enum wrap_kind kind[] = {[CONFIG_NO_IP] = WRAP_ETHERNET,
+					      [CONFIG_IPV4] = WRAP_UDP4,
+					      [CONFIG_IPV6] = WRAP_UDP6};
+	const struct config *c = n->config;
+	const struct config_port *me = &n->me->port[link];
+
+	*ends = (struct port_ends){
+		.n = c->n_nodes,
+		.wrap = {.kind = kind[me->address.family],
+			 .vlan = me->vlan,
+			 .udp_port = me->udp_port ? me->udp_port : WRAP_UDP_PORT_DEFAULT}};
+	for (unsigned i = 0; i < c->n_nodes; i++) {
+		const struct config_port *p = &c->node[i].port[link];
+		const struct config_ip *hop =
+			config_port_reaches(me, &p->address) ? &p->address : &me->gateway;
+
+		wrap_mac(c->cluster, (uint8_t)i, ends->peer[i].mac);
+		memcpy(ends->peer[i].ip, p->address.bytes, WRAP_IP_BYTES);
+		memcpy(ends->hop[i], hop->bytes, WRAP_IP_BYTES);
+	}
+	ends->wrap.self = ends->peer[n->self];
+}
+
 static int start_ports(struct haven_node *n, struct error_text *error)
 {
+	struct port_ends ends;
 	char pool[32];
 	int err = 0;
 
-	for (unsigned i = 0; i < n->config->n_nodes; i++)
-		port_address(n->config->cluster, (uint8_t)i, n->address[i]);
 	if (n->me->n_ports == 0)
 		return 0;
 	snprintf(pool, sizeof(pool), "haven-%.20s", n->me->name);
@@ -270,7 +295,8 @@ static int start_ports(struct haven_node *n, struct error_text *error)
 	if (!n->pool)
 		return -HAVEN_ENOMEM;
 	for (unsigned i = 0; !err && i < n->me->n_ports; i++) {
-		err = port_open(&n->port[i], n->me->port[i], n->pool, n->address[n->self], error);
+		ends_fill(n, i, &ends);
+		err = port_open(&n->port[i], n->me->port[i].device, n->pool, &ends, error);
 		if (!err)
 			n->n_ports++;
 	}

@@ -40,7 +40,6 @@ struct haven_node {
 	struct rte_mempool *pool;
 	unsigned n_ports;
 	struct port port[HAVEN_LINKS_MAX];
-	uint8_t address[HAVEN_NODES_MAX][PORT_ADDRESS_BYTES];
 
 	struct brain_config brain_config;
 	struct brain *brain;

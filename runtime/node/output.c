@@ -93,20 +93,20 @@ static bool output_payload(struct haven_node *n, unsigned slot_number, struct fr
 }
 
 /* The same buffer goes out on the first link, copies of it on the others. */
-static void output_send(struct haven_node *n, struct rte_mbuf *m)
+static void output_send(struct haven_node *n, struct rte_mbuf *m, uint8_t to, uint64_t now)
 {
 	for (unsigned i = 1; i < n->n_ports; i++) {
 		struct rte_mbuf *copy = port_buffer_copy(n->pool, m);
 
 		if (copy)
-			port_send(&n->port[i], copy);
+			port_send(&n->port[i], copy, to, now);
 		else
 			n->loop.frames_unsent++;
 	}
-	port_send(&n->port[0], m);
+	port_send(&n->port[0], m, to, now);
 }
 
-static void output_frame(struct haven_node *n, struct brain_output *o)
+static void output_frame(struct haven_node *n, struct brain_output *o, uint64_t now)
 {
 	struct frame *f = &o->frame;
 	struct rte_mbuf *m;
@@ -130,8 +130,8 @@ static void output_frame(struct haven_node *n, struct brain_output *o)
 		port_release(&m, 1);
 		return;
 	}
-	port_buffer_finish(m, size, n->address[n->self], n->address[f->dst]);
-	output_send(n, m);
+	port_buffer_finish(m, size);
+	output_send(n, m, f->dst, now);
 	n->loop.frames_out++;
 }
 
@@ -167,7 +167,7 @@ static void output_rest(struct haven_node *n, const struct brain_event *event,
 {
 	switch (o->kind) {
 	case OUT_FRAME:
-		output_frame(n, o);
+		output_frame(n, o, now);
 		break;
 	case OUT_APPLY:
 		HAVEN_ASSERT(event->kind == BRAIN_FRAME);

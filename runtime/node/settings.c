@@ -93,8 +93,13 @@ static void strip(struct config *c)
 	t->guard_mark = t->stuck_mark = t->mirror_mark = none;
 	c->key_mark = c->nodes_mark = none;
 	memset(c->instance_mark, 0, sizeof(c->instance_mark));
-	for (unsigned i = 0; i < HAVEN_NODES_MAX; i++)
-		c->node[i].mark = c->node[i].id_mark = c->node[i].run_dir_mark = none;
+	for (unsigned i = 0; i < HAVEN_NODES_MAX; i++) {
+		struct config_node *n = &c->node[i];
+
+		n->mark = n->id_mark = n->run_dir_mark = none;
+		for (unsigned k = 0; k < HAVEN_LINKS_MAX; k++)
+			n->port[k].mark = n->port[k].address_mark = none;
+	}
 	for (unsigned i = 0; i < CONFIG_GROUPS_MAX; i++) {
 		struct config_group *g = &c->group[i];
 

@@ -38,14 +38,15 @@ static struct config *load(const char *text, int expected)
 	return c;
 }
 
-/* The file is refused, and one of its errors is at this place and says this. */
+/* The file is refused, and one of its errors is at this place (or line) and says this. */
 static void refused(const char *text, const char *place, const char *reason, const char *remedy)
 {
 	struct config *c = load(text, -HAVEN_ECONFIG);
 	char line[1024], start[128];
 	bool found = false;
 
-	snprintf(start, sizeof(start), "%s:%s error: ", path, place);
+	snprintf(start, sizeof(start), "%s:%s%s", path, place,
+		 strchr(place, ':') == strrchr(place, ':') ? "" : " error: ");
 	for (unsigned i = 0; i < c->n_findings; i++) {
 		config_finding_text(c, i, line, sizeof(line));
 		found = found || (strncmp(line, start, strlen(start)) == 0 &&
@@ -88,7 +89,7 @@ Test(config, a_whole_file_gives_its_values)
 	cr_assert_eq(c->node[0].cpu, 1);
 	cr_assert_eq(c->node[1].cpu, CONFIG_CPU_ANY);
 	cr_assert_eq(c->node[0].n_ports, 2);
-	cr_assert_str_eq(c->node[0].port[0], "net_memif0,role=client");
+	cr_assert_str_eq(c->node[0].port[0].device, "net_memif0,role=client");
 	cr_assert(c->node[2].witness && config_is_voter(&c->node[2]));
 	cr_assert_eq(c->n_instances, 2);
 	cr_assert_eq(c->group[0].n_instances, 2);
@@ -265,4 +266,71 @@ Test(config, a_lease_must_fit_the_stalls_of_the_host)
 	cr_assert_eq(c->errors, 1);
 	cr_assert(strstr(c->finding[1].remedy, "32ms"), "%s", c->finding[1].remedy);
 	config_free(c);
+}
+
+/* ---- ports ------------------------------------------------------------------------------------
+ */
+
+#define TWO(a_port, b_port)                                                                        \
+	HEAD "nodes:\n"                                                                            \
+	     "  - {name: a, run_dir: run/a, ports: [" a_port "]}\n"                                \
+	     "  - {name: b, run_dir: run/b, ports: [" b_port "]}\n"                                \
+	     "  - {name: w, run_dir: run/w, ports: [" W_PORT "], witness: true}\n" GROUPS
+#define W_PORT "{device: net_null0, address: 10.3.0.1/16, gateway: 10.3.0.9, udp_port: 4000}"
+#define PORT(more) "{device: net_null0" more "}"
+
+Test(config, a_port_may_have_a_tag_and_an_address)
+{
+	struct config *c = load(TWO(PORT(", vlan: 5, address: 10.1.0.1/16, gateway: 10.1.0.9, "
+					 "udp_port: 4000"),
+				    PORT(", address: 10.2.0.1/16, gateway: 10.2.9.9, "
+					 "udp_port: 4000")),
+				0);
+	const struct config_port *p = &c->node[0].port[0];
+	const struct config_ip inside = {CONFIG_IPV4, {10, 1, 77, 1}};
+	const struct config_ip outside = {CONFIG_IPV4, {10, 2, 0, 1}};
+
+	cr_assert_str_eq(p->device, "net_null0");
+	cr_assert_eq(p->vlan, 5);
+	cr_assert_eq(p->udp_port, 4000);
+	cr_assert_eq(p->prefix, 16);
+	cr_assert_eq(p->address.bytes[3], 1);
+	cr_assert(config_port_reaches(p, &inside) && !config_port_reaches(p, &outside));
+	config_free(c);
+}
+
+Test(config, prefixes_are_compared_bit_by_bit)
+{
+	struct config_port p = {.address = {CONFIG_IPV6, {0x20, 1, 0x0d, 0xb8, 0xf8}}};
+	struct config_ip ip = {CONFIG_IPV6, {0x20, 1, 0x0d, 0xb8, 0xf0}};
+
+	for (unsigned bits = 1; bits <= 128; bits++) {
+		p.prefix = (uint8_t)bits;
+		cr_assert_eq(config_port_reaches(&p, &ip), bits <= 36, "%u bits", bits);
+	}
+	ip.family = CONFIG_IPV4;
+	p.prefix = 1;
+	cr_assert(!config_port_reaches(&p, &ip));
+}
+
+Test(config, ends_that_cannot_meet_are_told)
+{
+	refused(TWO(PORT(", address: 10.1.0.1"), PORT("")), "4:", "is not an IP address with",
+		"192.0.2.1/24");
+	refused(TWO(PORT(", address: 10.1.0.1/33"), PORT("")), "4:", "is not an IP address with",
+		"");
+	refused(TWO(PORT(", vlan: 4095"), PORT("")), "4:", "'4095' is not a whole number", "");
+	refused(TWO(PORT(", gateway: 10.1.0.1"), PORT("")), "4:", "and no address", "address:");
+	refused(TWO(PORT(", address: 10.1.0.1/16"), PORT("")), "4:", "wrap frames differently",
+		"one family");
+	refused(TWO(PORT(", address: 10.1.0.1/16"), PORT(", address: 'fd00::1/64'")),
+		"4:", "wrap frames differently", "one family");
+	refused(TWO(PORT(", address: 10.1.0.1/16"), PORT(", address: 10.1.0.1/16")),
+		"4:", "have the same address", "of its own");
+	refused(TWO(PORT(", address: 10.1.0.1/16"), PORT(", address: 10.2.0.1/16")),
+		"4:", "no gateway", "gateway:");
+	refused(TWO(PORT(", address: 10.1.0.1/16, gateway: 10.2.0.1"),
+		    PORT(", address: 10.1.0.2/16")),
+		"4:", "not in the network of its address", "within");
+	refused(TWO("{vlan: 4}", PORT("")), "4:", "'device' is missing", "device:");
 }
