@@ -13,6 +13,7 @@
  * - *components*: copy-on-update objects, found by name through an index of one line per bucket and
  *   by handle through a directory; replaced objects are reused only after every reader slot passed
  *   (rcu.h). What readers may rely on stands as numbered guarantees in registry_update.c.
+ * - *changes*: a broadcast ring that tells what was added, updated and removed.
  *
  * registry_layout.h has the layout, registry_look.h the look-ups.
  */
@@ -145,6 +146,15 @@ bool registry_gate_copy(const struct registry_gate *gate, struct registry_gate *
 int registry_copy_status(const struct registry *r, struct registry_status *out);
 /** True while the process that wrote it lives (pid and start time). */
 bool registry_writer_alive(const struct registry *r);
+
+/**
+ * The change after number `*position`: its number (copied to `out`), `*position` moves there; 0
+ * when there is none yet. Numbers count from 1; registry_changes() is that of the newest, 0 means
+ * the registry as it was made, empty. Adds to `*missed` exactly how many changes after `*position`
+ * were overwritten before they could be read (W3). Any thread or process; `out->name` ends.
+ */
+uint64_t registry_watch_read(const struct registry *r, uint64_t *position,
+			     struct registry_change *out, uint64_t *missed);
 
 /* ---- check: of a live, a dead or a copied registry (registry_check.c) ------------------------ */
 
