@@ -11,8 +11,8 @@
  * Error   a quantile is told as the largest value of its bucket, never above the maximum:
  *         true <= told <= true * (1 + 1/32), for values in the range.
  * Size    (top_bits - 4) * 256 bytes and a line: 8 KiB for nanoseconds up to 68 s (top_bits 36).
- * Cost    histogram_add(): 14 instructions without a branch that is taken often, two lines that the
- *         writer owns. No call, no lock, no fence.
+ * Cost    histogram_add(): 22 instructions on x86-64, one branch that is taken for a new maximum
+ *         only, two lines that the writer owns. No call, no lock, no fence.
  *
  * The writer uses plain stores, in the order maximum, sum, bucket. A reader copies bucket by
  * bucket, and the number of values is the sum over his copy; so every quantile is that of values

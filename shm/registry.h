@@ -26,6 +26,7 @@
 #include <string.h>
 
 #include "atomic.h"
+#include "counters.h"
 #include "error.h"
 #include "events.h"
 #include "haven_assert.h"
@@ -91,6 +92,15 @@ void registry_lanes_release(struct registry *r, uint32_t first, uint32_t count,
 			    struct rcu_domain *rcu);
 /** Free what the grace period has released; bounded work, called from the poll loop. */
 void registry_reclaim(struct registry *r, struct rcu_domain *rcu);
+/** Where the node adds what it counts (counters.h). */
+struct counters *registry_counters(struct registry *r);
+/** How full the registry is, from the node's own books. */
+struct registry_usage {
+	uint32_t components; /**< slots that are not free */
+	uint32_t held;    /**< replaced objects that readers may still hold, at most shape.spare */
+	uint32_t retired; /**< all that waits for a grace period: objects, components, lanes */
+};
+struct registry_usage registry_used(const struct registry *r);
 /** Bracket of a status change. */
 void registry_status_begin(struct registry *r);
 void registry_status_end(struct registry *r);
@@ -174,20 +184,22 @@ enum registry_finding {
 	REGISTRY_BAD_LANE,       /**< owner of a lane line, or fewer lines than claimed */
 	REGISTRY_BAD_EVENT,      /**< an event of unknown kind, or missing from the ring */
 	REGISTRY_BAD_CHANGE,     /**< a change of unknown kind or slot, or missing from its ring */
+	REGISTRY_BAD_COUNTER,    /**< description, place or histogram of a counter */
 	REGISTRY_FINDING_COUNT
 };
 /** Stable label ("bad-place"), never NULL. */
 const char *registry_finding_name(unsigned kind);
 struct registry_report {
-	uint64_t buckets, entries, components, gates, lanes, events, changes; /**< looked at */
+	/** looked at */
+	uint64_t buckets, entries, components, gates, lanes, events, changes, counters;
 	uint64_t findings; /**< without the unfinished */
 	uint64_t unfinished;
 	bool moving; /**< it changed all the time: counts over all of it could not be compared */
 };
-/** Walk everything: header, index, directory, objects, gates, lanes, rings. Needs about 9 bytes per
- *  component and 4 per bucket. `tell` (may be NULL) gets one sentence per finding; the names in it
- *  may hold any bytes. Returns 0, -HAVEN_ECORRUPT or -HAVEN_ENOMEM. Never faults and ends soon,
- *  whatever the bytes. */
+/** Walk everything: header, index, directory, objects, gates, lanes, rings, counters. Needs about 9
+ * bytes per component and 4 per bucket. `tell` (may be NULL) gets one sentence per finding; the
+ * names in it may hold any bytes. Returns 0, -HAVEN_ECORRUPT or -HAVEN_ENOMEM. Never faults and
+ * ends soon, whatever the bytes. */
 int registry_check(const struct registry *r, struct registry_report *report,
 		   void (*tell)(void *context, enum registry_finding kind, const char *sentence),
 		   void *context);

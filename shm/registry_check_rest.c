@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Check of what stands beside the components: status, gates, lane lines, the two rings.
+ * Check of what stands beside the components: status, gates, lane lines, the two rings, counters.
  */
 #include <stdlib.h>
 
@@ -225,4 +225,15 @@ void check_rings(struct check *k)
 {
 	check_events(k);
 	check_changes(k);
+}
+
+static void counter_found(void *context, const char *sentence)
+{
+	check_found(context, REGISTRY_BAD_COUNTER, "%s", sentence);
+}
+
+void check_counters(struct check *k)
+{
+	k->report->counters =
+		counters_check(k->r->counters, k->r->shape.counters_bytes, counter_found, k);
 }

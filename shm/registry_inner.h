@@ -9,6 +9,7 @@
 #define HAVEN_REGISTRY_INNER_H
 
 #include "broadcast.h"
+#include "counters.h"
 #include "registry.h"
 
 struct rcu_domain;
@@ -65,6 +66,7 @@ struct registry_writer {
 	uint32_t retired_head, retired_count, retired_max;
 	uint32_t held; /**< objects replaced by updates and still waiting; at most shape.spare */
 	uint32_t gate_from, lane_from; /**< nothing below is free */
+	struct counters counters;
 };
 
 /* ---- registry_shape.c ---- */

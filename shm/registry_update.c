@@ -285,6 +285,14 @@ static void reclaim_one(struct registry *r, const struct writer_retired *x)
 	}
 }
 
+static void grace_note(struct rcu_domain *rcu, uint64_t ns)
+{
+	if (ns > rcu->grace_max_ns)
+		rcu->grace_max_ns = ns;
+	if (rcu->grace)
+		histogram_add(rcu->grace, ns);
+}
+
 void registry_reclaim(struct registry *r, struct rcu_domain *rcu)
 {
 	struct registry_writer *w = r->writer;
@@ -299,8 +307,7 @@ void registry_reclaim(struct registry *r, struct rcu_domain *rcu)
 
 		if (x->epoch > passed)
 			break;
-		if (now - x->at_ns > rcu->grace_max_ns)
-			rcu->grace_max_ns = now - x->at_ns;
+		grace_note(rcu, now - x->at_ns);
 		reclaim_one(r, x);
 		w->retired_head = w->retired_head + 1 == w->retired_max ? 0 : w->retired_head + 1;
 		w->retired_count--;
