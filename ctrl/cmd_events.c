@@ -1,21 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <inttypes.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "clock.h"
 #include "command.h"
+#include "follow.h"
 #include "ring.h"
 #include "session.h"
 #include "story.h"
-
-#define FOLLOW_POLL_MS 2
-/* New run directories are looked for this often, in polls. */
-#define FOLLOW_RESCAN_POLLS 50
 
 struct follower {
 	struct context *context;
@@ -24,22 +18,6 @@ struct follower {
 	struct told *batch; /**< room for everything that the rings can hold */
 	size_t n, room;
 };
-
-static volatile sig_atomic_t ended;
-
-static void on_end(int signal)
-{
-	(void)signal;
-	ended = 1;
-}
-
-static void catch_end(void)
-{
-	struct sigaction action = {.sa_handler = on_end};
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-}
 
 static void show_notice(const struct follower *f, const struct node *n, const char *kind,
 			uint64_t missed, const char *text)
@@ -156,14 +134,12 @@ static void follow_turn(struct follower *f, bool look)
 
 static void follow(struct follower *f)
 {
-	struct pollfd out = {.fd = STDOUT_FILENO};
+	bool on = true;
 
-	catch_end();
-	for (unsigned turn = 0; !ended && !ferror(stdout); turn++) {
-		follow_turn(f, turn % FOLLOW_RESCAN_POLLS == 0);
-		/* The reader of our pipe may have gone while nothing happened. */
-		if (poll(&out, 1, FOLLOW_POLL_MS) > 0 && (out.revents & (POLLERR | POLLNVAL)))
-			return;
+	follow_begin();
+	for (unsigned turn = 0; on && follow_on(); turn++) {
+		follow_turn(f, turn % FOLLOW_RESCAN_TURNS == 0);
+		on = follow_wait();
 	}
 }
 

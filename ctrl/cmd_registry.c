@@ -64,6 +64,7 @@ static void verify_node(const struct node *n, struct listing *l, struct registry
 	sum->lanes += report.lanes;
 	sum->events += report.events;
 	sum->changes += report.changes;
+	sum->counters += report.counters;
 	sum->findings += report.findings;
 	sum->unfinished += report.unfinished;
 	sum->moving |= report.moving;
@@ -85,10 +86,10 @@ static void print_report(const struct listing *l, unsigned registries,
 	print_listed(l->findings);
 	print_listed(l->unfinished);
 	printf("%u registries, %" PRIu64 " components, %" PRIu64 " index lines, %" PRIu64
-	       " gates, %" PRIu64 " lanes, %" PRIu64 " events, %" PRIu64 " changes: %" PRIu64
-	       " findings, %" PRIu64 " unfinished%s\n",
+	       " gates, %" PRIu64 " lanes, %" PRIu64 " events, %" PRIu64 " changes, %" PRIu64
+	       " counters: %" PRIu64 " findings, %" PRIu64 " unfinished%s\n",
 	       registries, sum->components, sum->buckets, sum->gates, sum->lanes, sum->events,
-	       sum->changes, sum->findings, sum->unfinished,
+	       sum->changes, sum->counters, sum->findings, sum->unfinished,
 	       sum->moving ? "; the node changed it all the time, so its totals were not compared"
 			   : "");
 }
@@ -106,6 +107,7 @@ static json_t *report_object(const struct listing *l, unsigned registries,
 	put_count(data, "lanes", sum->lanes);
 	put_count(data, "events", sum->events);
 	put_count(data, "changes", sum->changes);
+	put_count(data, "counters", sum->counters);
 	put_count(data, "findings_total", sum->findings);
 	put_count(data, "unfinished_total", sum->unfinished);
 	put_yes(data, "moving", sum->moving);
@@ -178,7 +180,8 @@ const struct command command_registry_verify = {
 	.summary = "check a registry, also a copied file or that of a dead node",
 	.details =
 		"Check that the registry contradicts itself nowhere: header, status, index, "
-		"directory, components, gates, lanes, events and changes. FILE is a registry file "
+		"directory, components, gates, lanes, events, changes and counters. FILE is a "
+		"registry file "
 		"(a copy, too) or a run directory; without it the run directories are checked. "
 		"Findings are printed and make the exit code 1. A change that was under way when "
 		"the node died is told as unfinished, which is no error. Of each registry the "

@@ -24,6 +24,8 @@ json_t *model_nodes(const struct session *s);
 json_t *model_peers(const struct session *s);
 json_t *model_instances(const struct session *s);
 json_t *model_components(const struct session *s);
+/** One component as model_components() has it. */
+json_t *model_component(const struct node *n, const struct registry_component *c);
 json_t *model_gates(const struct session *s);
 json_t *model_lanes(const struct session *s);
 

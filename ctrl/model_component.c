@@ -95,7 +95,7 @@ static void component_attributes(json_t *o, const struct node *n,
 	json_object_set_new(o, "depends", component_depends(n, c));
 }
 
-static json_t *component_object(const struct node *n, const struct registry_component *c)
+json_t *model_component(const struct node *n, const struct registry_component *c)
 {
 	json_t *o = json_object();
 
@@ -124,7 +124,7 @@ json_t *model_components(const struct session *s)
 	for (unsigned k = 0; k < s->n; k++)
 		for (unsigned i = 0; node_readable(s->node[k]) && i < s->node[k]->components; i++)
 			json_array_append_new(
-				list, component_object(s->node[k], &s->node[k]->component[i]));
+				list, model_component(s->node[k], &s->node[k]->component[i]));
 	return list;
 }
 

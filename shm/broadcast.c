@@ -39,6 +39,14 @@ uint64_t broadcast_publish(struct broadcast *b, const struct broadcast_shape *sh
 			   const void *record)
 {
 	uint64_t seq = load_relaxed(&b->head) + 1; /* the writer is alone */
+
+	broadcast_publish_as(b, shape, seq, record);
+	return seq;
+}
+
+void broadcast_publish_as(struct broadcast *b, const struct broadcast_shape *shape, uint64_t seq,
+			  const void *record)
+{
 	struct slot *s = slot_of(b, shape, seq);
 	const uint64_t *from = record;
 
@@ -49,7 +57,6 @@ uint64_t broadcast_publish(struct broadcast *b, const struct broadcast_shape *sh
 		store_relaxed(&s->word[i], from[i]);
 	store_release(&s->seq, seq);  /* E2: the words are seen before their number */
 	store_release(&b->head, seq); /* E3: the slot is seen before the head shows it */
-	return seq;
 }
 
 /** Copy record `seq` if its slot still holds it. */

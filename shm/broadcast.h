@@ -43,6 +43,10 @@ void broadcast_init(struct broadcast *b, const struct broadcast_shape *shape);
 /** Writer: add a record. Returns its seq: 1, 2, 3, … */
 uint64_t broadcast_publish(struct broadcast *b, const struct broadcast_shape *shape,
 			   const void *record);
+/** The same for a writer who counts by himself and asks the ring nothing; `seq` is one more than
+ * that of the record before. */
+void broadcast_publish_as(struct broadcast *b, const struct broadcast_shape *shape, uint64_t seq,
+			  const void *record);
 /**
  * The record after `*position` (0: from the oldest still there). Returns its seq, copied to `out`,
  * and advances; 0 when there is none yet. Adds to `*missed` what was overwritten before it could be

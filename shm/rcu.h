@@ -28,6 +28,8 @@
 
 #define RCU_SLOTS_MAX 512
 
+struct histogram;
+
 /** Node-private. */
 struct rcu_domain {
 	uint64_t *epoch;                     /**< the counter in the registry header */
@@ -35,6 +37,7 @@ struct rcu_domain {
 	uint32_t used;                       /**< slots in use are below this index */
 	uint64_t grace_from_ns; /**< when the oldest object still waiting was retired, 0: none */
 	uint64_t grace_max_ns;  /**< longest grace period seen */
+	const struct histogram *grace; /**< where grace periods are counted, NULL: nowhere */
 };
 
 void rcu_domain_init(struct rcu_domain *d, uint64_t *epoch);

@@ -143,6 +143,10 @@ static void sections_init(struct registry *r)
 	for (uint32_t i = 0; i < r->shape.lanes; i++)
 		r->lanes[i].component = REGISTRY_NONE;
 	event_ring_init(r->events, r->shape.events);
+	registry_watch_init(r);
+	/* Whole lines, as the shape was checked. */
+	HAVEN_ASSERT(counters_init(&r->writer->counters, r->counters, r->shape.counters_bytes,
+				   NULL) == 0);
 }
 
 /** Fill the new file and give it its name. Returns 0 or a Haven error. */

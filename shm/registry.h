@@ -13,6 +13,7 @@
  * - *components*: copy-on-update objects, found by name through an index of one line per bucket and
  *   by handle through a directory; replaced objects are reused only after every reader slot passed
  *   (rcu.h). What readers may rely on stands as numbered guarantees in registry_update.c.
+ * - *changes*: a broadcast ring that tells what was added, updated and removed.
  *
  * registry_layout.h has the layout, registry_look.h the look-ups.
  */
@@ -25,6 +26,7 @@
 #include <string.h>
 
 #include "atomic.h"
+#include "counters.h"
 #include "error.h"
 #include "events.h"
 #include "haven_assert.h"
@@ -90,6 +92,15 @@ void registry_lanes_release(struct registry *r, uint32_t first, uint32_t count,
 			    struct rcu_domain *rcu);
 /** Free what the grace period has released; bounded work, called from the poll loop. */
 void registry_reclaim(struct registry *r, struct rcu_domain *rcu);
+/** Where the node adds what it counts (counters.h). */
+struct counters *registry_counters(struct registry *r);
+/** How full the registry is, from the node's own books. */
+struct registry_usage {
+	uint32_t components; /**< slots that are not free */
+	uint32_t held;    /**< replaced objects that readers may still hold, at most shape.spare */
+	uint32_t retired; /**< all that waits for a grace period: objects, components, lanes */
+};
+struct registry_usage registry_used(const struct registry *r);
 /** Bracket of a status change. */
 void registry_status_begin(struct registry *r);
 void registry_status_end(struct registry *r);
@@ -146,6 +157,15 @@ int registry_copy_status(const struct registry *r, struct registry_status *out);
 /** True while the process that wrote it lives (pid and start time). */
 bool registry_writer_alive(const struct registry *r);
 
+/**
+ * The change after number `*position`: its number (copied to `out`), `*position` moves there; 0
+ * when there is none yet. Numbers count from 1; registry_changes() is that of the newest, 0 means
+ * the registry as it was made, empty. Adds to `*missed` exactly how many changes after `*position`
+ * were overwritten before they could be read (W3). Any thread or process; `out->name` ends.
+ */
+uint64_t registry_watch_read(const struct registry *r, uint64_t *position,
+			     struct registry_change *out, uint64_t *missed);
+
 /* ---- check: of a live, a dead or a copied registry (registry_check.c) ------------------------ */
 
 /** What can be wrong; registry_finding_name() gives the stable label. */
@@ -164,20 +184,22 @@ enum registry_finding {
 	REGISTRY_BAD_LANE,       /**< owner of a lane line, or fewer lines than claimed */
 	REGISTRY_BAD_EVENT,      /**< an event of unknown kind, or missing from the ring */
 	REGISTRY_BAD_CHANGE,     /**< a change of unknown kind or slot, or missing from its ring */
+	REGISTRY_BAD_COUNTER,    /**< description, place or histogram of a counter */
 	REGISTRY_FINDING_COUNT
 };
 /** Stable label ("bad-place"), never NULL. */
 const char *registry_finding_name(unsigned kind);
 struct registry_report {
-	uint64_t buckets, entries, components, gates, lanes, events, changes; /**< looked at */
+	/** looked at */
+	uint64_t buckets, entries, components, gates, lanes, events, changes, counters;
 	uint64_t findings; /**< without the unfinished */
 	uint64_t unfinished;
 	bool moving; /**< it changed all the time: counts over all of it could not be compared */
 };
-/** Walk everything: header, index, directory, objects, gates, lanes, rings. Needs about 9 bytes per
- *  component and 4 per bucket. `tell` (may be NULL) gets one sentence per finding; the names in it
- *  may hold any bytes. Returns 0, -HAVEN_ECORRUPT or -HAVEN_ENOMEM. Never faults and ends soon,
- *  whatever the bytes. */
+/** Walk everything: header, index, directory, objects, gates, lanes, rings, counters. Needs about 9
+ * bytes per component and 4 per bucket. `tell` (may be NULL) gets one sentence per finding; the
+ * names in it may hold any bytes. Returns 0, -HAVEN_ECORRUPT or -HAVEN_ENOMEM. Never faults and
+ * ends soon, whatever the bytes. */
 int registry_check(const struct registry *r, struct registry_report *report,
 		   void (*tell)(void *context, enum registry_finding kind, const char *sentence),
 		   void *context);

@@ -111,6 +111,20 @@ void registry_slot_take(struct registry_writer *w, uint32_t slot)
 	w->free_slots--;
 }
 
+struct counters *registry_counters(struct registry *r)
+{
+	return &r->writer->counters;
+}
+
+struct registry_usage registry_used(const struct registry *r)
+{
+	const struct registry_writer *w = r->writer;
+
+	return (struct registry_usage){.components = r->components - w->free_slots,
+				     .held = w->held,
+				     .retired = w->retired_count};
+}
+
 uint32_t registry_slot_live(const struct registry *r, uint64_t handle)
 {
 	uint32_t slot = registry_slot_of(handle);

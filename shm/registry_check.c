@@ -20,6 +20,7 @@ static const char *const finding_names[] = {
 	[REGISTRY_NAMED_TWICE] = "named-twice", [REGISTRY_NOT_NAMED] = "not-named",
 	[REGISTRY_BAD_GATE] = "bad-gate",       [REGISTRY_BAD_LANE] = "bad-lane",
 	[REGISTRY_BAD_EVENT] = "bad-event",     [REGISTRY_BAD_CHANGE] = "bad-change",
+	[REGISTRY_BAD_COUNTER] = "bad-counter",
 };
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(finding_names) == REGISTRY_FINDING_COUNT, "a label for each");
 
@@ -388,6 +389,7 @@ int registry_check(const struct registry *r, struct registry_report *report,
 		check_lanes(&k);
 		check_walks(&k);
 		check_rings(&k);
+		check_counters(&k);
 		status = report->findings ? -HAVEN_ECORRUPT : 0;
 	}
 	free(k.lanes_of);

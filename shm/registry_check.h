@@ -42,5 +42,6 @@ void check_gates(struct check *k);
 /** Also counts `lanes_of`; before the components are checked. */
 void check_lanes(struct check *k);
 void check_rings(struct check *k);
+void check_counters(struct check *k);
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Check of what stands beside the components: status, gates, lane lines, the two rings.
+ * Check of what stands beside the components: status, gates, lane lines, the two rings, counters.
  */
 #include <stdlib.h>
 
+#include "broadcast.h"
 #include "registry_check.h"
 
 void check_status(struct check *k)
@@ -131,28 +132,108 @@ void check_lanes(struct check *k)
 	}
 }
 
+/** A ring as it is walked. */
+struct ring {
+	const struct broadcast *ring;
+	uint32_t slots;
+	const char *what; /**< of its records, for sentences */
+	enum registry_finding bad;
+	uint64_t position; /**< of the record read last, or of the last one that is missing */
+};
+
+/** After a read that moved from `from` to `ring->position` and gave `seq` (0: none): what lies
+ *  between must have been overwritten meanwhile; the writer is one record ahead of the head. */
+static void check_gap(struct check *k, const struct ring *g, uint64_t from, uint64_t seq)
+{
+	uint64_t last = seq ? seq - 1 : g->position, head = load_acquire(&g->ring->head); /* E3 */
+
+	if (last > from && (head < g->slots || last > head + 1 - g->slots))
+		check_found(k, g->bad, "%s %llu to %llu are missing", g->what,
+			    (unsigned long long)from + 1, (unsigned long long)last);
+}
+
 static void check_events(struct check *k)
 {
-	uint64_t position = 0, missed = 0, last = 0;
-	struct event e;
+	struct ring g = {.ring = &k->r->events->ring,
+			 .slots = k->r->shape.events,
+			 .what = "events",
+			 .bad = REGISTRY_BAD_EVENT};
 
 	/* A live ring may gain events while it is read: one round is enough. */
-	for (uint32_t i = 0; i < k->r->shape.events; i++) {
-		if (event_ring_read(k->r->events, k->r->shape.events, &position, &e, &missed) == 0)
+	for (uint32_t i = 0; i < g.slots; i++) {
+		uint64_t from = g.position, missed = 0;
+		struct event e = {0};
+		int got = event_ring_read(k->r->events, g.slots, &g.position, &e, &missed);
+
+		check_gap(k, &g, from, e.seq);
+		if (!got)
 			break;
 		k->report->events++;
 		if (e.kind >= EVENT_KIND_COUNT || e.severity > EVENT_CRITICAL)
 			check_found(k, REGISTRY_BAD_EVENT,
 				    "event %llu has the unknown kind %u or severity %u",
 				    (unsigned long long)e.seq, e.kind, e.severity);
-		if (last && e.seq != last + 1)
-			check_found(k, REGISTRY_BAD_EVENT, "events %llu to %llu are missing",
-				    (unsigned long long)last + 1, (unsigned long long)e.seq - 1);
-		last = e.seq;
 	}
+}
+
+/** The count of changes is that of the ring or, when the node died between the two, one less. */
+static void check_count(struct check *k)
+{
+	uint64_t count, head;
+	unsigned look = 0;
+
+	do {
+		count = registry_changes(k->r);
+		head = load_acquire(&k->r->watch->head); /* E3 */
+	} while (head != count && check_again(k, &look));
+	if (head == count + 1)
+		check_found(k, REGISTRY_UNFINISHED,
+			    "change %llu is in the ring and not counted yet",
+			    (unsigned long long)head);
+	else if (head != count && registry_changes(k->r) == count)
+		check_found(k, REGISTRY_BAD_CHANGE,
+			    "the ring of changes shows %llu, %llu were counted",
+			    (unsigned long long)head, (unsigned long long)count);
+}
+
+static void check_changes(struct check *k)
+{
+	struct ring g = {.ring = k->r->watch,
+			 .slots = k->r->shape.changes,
+			 .what = "changes",
+			 .bad = REGISTRY_BAD_CHANGE};
+
+	for (uint32_t i = 0; i < g.slots; i++) {
+		uint64_t from = g.position, missed = 0, seq;
+		struct registry_change c;
+
+		seq = registry_watch_read(k->r, &g.position, &c, &missed);
+		check_gap(k, &g, from, seq);
+		if (!seq)
+			break;
+		k->report->changes++;
+		if (c.kind >= REGISTRY_CHANGE_KINDS || c.slot >= k->r->components ||
+		    c.slot != registry_slot_of(c.handle) || !c.name[0])
+			check_found(k, REGISTRY_BAD_CHANGE,
+				    "change %llu has the unknown kind %u, slot %u or no name",
+				    (unsigned long long)seq, c.kind, c.slot);
+	}
+	check_count(k);
 }
 
 void check_rings(struct check *k)
 {
 	check_events(k);
+	check_changes(k);
+}
+
+static void counter_found(void *context, const char *sentence)
+{
+	check_found(context, REGISTRY_BAD_COUNTER, "%s", sentence);
+}
+
+void check_counters(struct check *k)
+{
+	k->report->counters =
+		counters_check(k->r->counters, k->r->shape.counters_bytes, counter_found, k);
 }

@@ -8,6 +8,8 @@
 #ifndef HAVEN_REGISTRY_INNER_H
 #define HAVEN_REGISTRY_INNER_H
 
+#include "broadcast.h"
+#include "counters.h"
 #include "registry.h"
 
 struct rcu_domain;
@@ -64,6 +66,7 @@ struct registry_writer {
 	uint32_t retired_head, retired_count, retired_max;
 	uint32_t held; /**< objects replaced by updates and still waiting; at most shape.spare */
 	uint32_t gate_from, lane_from; /**< nothing below is free */
+	struct counters counters;
 };
 
 /* ---- registry_shape.c ---- */
@@ -104,6 +107,14 @@ void registry_index_add(struct registry *r, const struct registry_key *key, uint
 /** Let the slot's entry show another object. */
 void registry_index_show(struct registry *r, uint32_t slot, uint32_t place);
 void registry_index_remove(struct registry *r, uint32_t slot);
+
+/* ---- registry_watch.c: the ring of changes ---- */
+
+uint64_t registry_watch_bytes(uint32_t slots);
+void registry_watch_init(struct registry *r);
+/** Tell a complete change under its number, which the count of changes is raised to next. */
+void registry_watch_tell(struct registry *r, uint64_t seq, enum registry_change_kind kind,
+			 const struct registry_hot *hot);
 
 /* ---- registry_read.c ---- */
 

@@ -15,12 +15,6 @@
 /** Entries per bucket on average, at most, when every component is there. */
 #define BUCKET_FILL 5u
 
-/** Bytes of the ring of changes: a head line and a line per change with its number. */
-static uint64_t watch_bytes(uint32_t slots)
-{
-	return HAVEN_CACHE_LINE * (1 + (uint64_t)slots);
-}
-
 static bool is_power_of_two(uint32_t n)
 {
 	return n != 0 && (n & (n - 1)) == 0;
@@ -118,7 +112,7 @@ struct registry_header registry_layout(const struct registry_shape *shape)
 	h.index_offset = section(&end, h.buckets * sizeof(struct registry_bucket));
 	h.directory_offset = section(&end, shape->components * sizeof(uint32_t));
 	h.events_offset = section(&end, event_ring_bytes(shape->events));
-	h.changes_offset = section(&end, watch_bytes(shape->changes));
+	h.changes_offset = section(&end, registry_watch_bytes(shape->changes));
 	h.counters_offset = section(&end, shape->counters_bytes);
 	h.hot_offset = section(&end, objects * sizeof(struct registry_hot));
 	h.cold_offset = section(&end, objects * sizeof(struct registry_cold));
@@ -140,7 +134,7 @@ bool registry_layout_fits(const struct registry_header *h, uint64_t bytes)
 		{h->index_offset, h->buckets * sizeof(struct registry_bucket)},
 		{h->directory_offset, s->components * sizeof(uint32_t)},
 		{h->events_offset, event_ring_bytes(s->events)},
-		{h->changes_offset, watch_bytes(s->changes)},
+		{h->changes_offset, registry_watch_bytes(s->changes)},
 		{h->counters_offset, s->counters_bytes},
 		{h->hot_offset, objects * sizeof(struct registry_hot)},
 		{h->cold_offset, objects * sizeof(struct registry_cold)},

@@ -5,9 +5,10 @@
  *
  * Order of the stores, each a release:
  *
- *   add      generation, gates, object; directory (C1); index entry (I1); count of changes (W1)
- *   update   object; directory (C1); index entry (I1); count of changes; new epoch, then retire
- *   remove   index entry; directory; gates shut; count of changes; new epoch, then retire
+ *   add      generation, gates, object; directory (C1); index entry (I1); told
+ *   update   object; directory (C1); index entry (I1); told; new epoch, then retire
+ *   remove   index entry; directory; gates shut; told; new epoch, then retire
+ *   told     record in the ring of changes (W3); count of changes (W1)
  *
  * What readers may rely on, at any instant and after any death of the node:
  *
@@ -28,10 +29,15 @@
  *   W2  The count is raised before the epoch is opened. So a quiescent reader that shows the epoch
  *       in its slot sees the count, too: while it finds the count unchanged after its quiescent
  *       point, objects found before that point are not reused.
+ *   W3  Listed: change number n stands in the ring of changes, whole, before the count shows n, and
+ *       after the change is complete. So who reads the count p, lists the registry, and then reads
+ *       the ring from position p on learns every change that his list may lack, in order; where
+ *       the ring has overwritten some he is told how many, and lists again.
  *   A6  Unfinished: the most a death leaves is the newest step half done, which is: an object that
  *       nobody shows; a slot that the index does not name (added or removed by handle, not yet or
  *       no more by name); an entry of the index that shows the object before the newest; gates of a
- *       removed component still open until their lease ends; overflow counted one too high.
+ *       removed component still open until their lease ends; overflow counted one too high; a
+ *       change in the ring that the count does not show yet.
  *       Each of them is legal for readers, registry_check() tells them as unfinished.
  */
 #include "clock.h"
@@ -76,9 +82,12 @@ static void object_show(struct registry *r, uint32_t slot, uint32_t place,
 	store_release(&r->directory[slot], place + 1); /* C1 */
 }
 
-static void change_told(struct registry *r)
+/** The change is complete: tell it. */
+static void change_told(struct registry *r, enum registry_change_kind kind,
+			const struct registry_hot *hot)
 {
-	store_release(&r->header->changes, ++r->writer->changes); /* W1 */
+	registry_watch_tell(r, ++r->writer->changes, kind, hot); /* W3 */
+	store_release(&r->header->changes, r->writer->changes);  /* W1 */
 }
 
 static bool terminated(const char *text)
@@ -139,7 +148,7 @@ static int component_place(struct registry *r, struct registry_component *c,
 	place = object_fill(r, c);
 	object_show(r, slot, place, &c->hot);
 	registry_index_add(r, key, slot, place);
-	change_told(r);
+	change_told(r, REGISTRY_ADDED, &c->hot);
 	return 0;
 }
 
@@ -224,7 +233,7 @@ int registry_update(struct registry *r, const struct registry_component *c, stru
 	place = object_fill(r, &next);
 	object_show(r, slot, place, &next.hot);
 	registry_index_show(r, slot, place);
-	change_told(r);
+	change_told(r, REGISTRY_UPDATED, &next.hot);
 	w->held++;
 	registry_retire(r, rcu_retire_epoch(rcu), RETIRED_OBJECT, old, 1);
 	return 0;
@@ -241,7 +250,7 @@ int registry_remove(struct registry *r, uint64_t handle, struct rcu_domain *rcu)
 	registry_index_remove(r, slot);
 	store_release(&r->directory[slot], 0);
 	registry_gates_shut(r, &w->slot[slot].own);
-	change_told(r);
+	change_told(r, REGISTRY_REMOVED, &w->slot[slot].own);
 	w->slot[slot].use = USE_RETIRED;
 	epoch = rcu_retire_epoch(rcu); /* W2 */
 	registry_lanes_retire(r, epoch, slot);
@@ -276,6 +285,14 @@ static void reclaim_one(struct registry *r, const struct writer_retired *x)
 	}
 }
 
+static void grace_note(struct rcu_domain *rcu, uint64_t ns)
+{
+	if (ns > rcu->grace_max_ns)
+		rcu->grace_max_ns = ns;
+	if (rcu->grace)
+		histogram_add(rcu->grace, ns);
+}
+
 void registry_reclaim(struct registry *r, struct rcu_domain *rcu)
 {
 	struct registry_writer *w = r->writer;
@@ -290,8 +307,7 @@ void registry_reclaim(struct registry *r, struct rcu_domain *rcu)
 
 		if (x->epoch > passed)
 			break;
-		if (now - x->at_ns > rcu->grace_max_ns)
-			rcu->grace_max_ns = now - x->at_ns;
+		grace_note(rcu, now - x->at_ns);
 		reclaim_one(r, x);
 		w->retired_head = w->retired_head + 1 == w->retired_max ? 0 : w->retired_head + 1;
 		w->retired_count--;

@@ -189,6 +189,28 @@ static void do_component(struct fixture *f, char **word)
 	f->has_component = true;
 }
 
+/* load N TIMES: so many updates of the component, its load from N on */
+static void do_load(struct fixture *f, char **word)
+{
+	uint32_t load = (uint32_t)strtoul(word[1], NULL, 10);
+	struct registry_component c;
+
+	for (unsigned long n = strtoul(word[2], NULL, 10); n; n--) {
+		registry_reclaim(&f->registry, &f->rcu);
+		if (registry_get_copy(&f->registry, f->handle, &c))
+			exit(1);
+		c.hot.load = load++;
+		registry_update(&f->registry, &c, &f->rcu);
+	}
+}
+
+/* remove: the component */
+static void do_remove(struct fixture *f)
+{
+	registry_remove(&f->registry, f->handle, &f->rcu);
+	f->has_component = false;
+}
+
 /* role ROLE EPOCH */
 static void do_role(struct fixture *f, char **word)
 {
@@ -321,6 +343,10 @@ static void obey(struct fixture *f, const char *run_dir, char *line)
 		do_heard(f, word);
 	else if (!strcmp(word[0], "component"))
 		do_component(f, word);
+	else if (!strcmp(word[0], "load"))
+		do_load(f, word);
+	else if (!strcmp(word[0], "remove"))
+		do_remove(f);
 	else if (!strcmp(word[0], "role"))
 		do_role(f, word);
 	else if (!strcmp(word[0], "event"))

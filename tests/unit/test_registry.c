@@ -826,3 +826,69 @@ Test(registry, readers_survive_any_change_of_any_byte, .timeout = 60)
 	cr_assert_gt(opened, 0);
 	close(fd);
 }
+
+/* ---- counters ------------------------------------------------------------------------------ */
+
+Test(registry, what_the_node_counts_is_read_by_others_and_after_its_end)
+{
+	const struct counter_spec spec = {.name = "polls", .unit = "turns", .help = "Turns."};
+	struct registry_report report;
+	struct counters_view view;
+	struct counter_entry entry;
+	uint64_t *polls = NULL;
+
+	cr_assert_eq(counters_add(registry_counters(&node), &spec, &polls, &error), 0, "%s",
+		     error.text);
+	store_relaxed(polls, 5);
+	cr_assert_eq(registry_check(&reader, &report, NULL, NULL), 0);
+	cr_assert_eq(report.counters, 1);
+	registry_destroy(&node);
+	cr_assert_eq(counters_open(&view, reader.counters, reader.shape.counters_bytes, &error), 0);
+	cr_assert_eq(counters_get(&view, 0, &entry), 0);
+	cr_assert_str_eq(entry.name, "polls");
+	cr_assert_eq(counters_value(&view, &entry), 5);
+}
+
+Test(registry, the_check_finds_a_damaged_counter)
+{
+	const struct counter_spec spec = {.name = "polls"};
+	struct registry_report report;
+	uint64_t *polls = NULL;
+
+	cr_assert_eq(counters_add(registry_counters(&node), &spec, &polls, &error), 0);
+	node.counters[sizeof(struct counters_head)] = 'P';
+	cr_assert_eq(registry_check(&reader, &report, NULL, NULL), -HAVEN_ECORRUPT);
+	cr_assert_eq(report.findings, 1);
+	node.counters[0] ^= 1;
+	cr_assert_eq(registry_check(&reader, &report, NULL, NULL), -HAVEN_ECORRUPT);
+}
+
+Test(registry, grace_periods_and_what_waits_for_them_are_counted)
+{
+	const struct counter_spec spec = {
+		.name = "grace", .kind = COUNTER_HISTOGRAM, .top_bits = 36};
+	static struct histogram_copy copy;
+	uint64_t slot = 1, nat = add("nat", 1);
+	struct registry_component c;
+	struct histogram grace;
+
+	cr_assert_eq(counters_add_histogram(registry_counters(&node), &spec, &grace, &error), 0);
+	rcu.grace = &grace;
+	cr_assert_geq(rcu_slot_add(&rcu, &slot), 0);
+	cr_assert_eq(registry_get_copy(&node, nat, &c), 0);
+	c.hot.load = 7;
+	cr_assert_eq(registry_update(&node, &c, &rcu), 0);
+	cr_assert_eq(registry_remove(&node, nat, &rcu), 0);
+	registry_reclaim(&node, &rcu);
+	cr_assert_eq(registry_used(&node).held, 1);
+	cr_assert_eq(registry_used(&node).retired, 2);
+	cr_assert_eq(registry_used(&node).components, 1);
+	slot = 0;
+	registry_reclaim(&node, &rcu);
+	cr_assert_eq(registry_used(&node).held, 0);
+	cr_assert_eq(registry_used(&node).retired, 0);
+	cr_assert_eq(registry_used(&node).components, 0);
+	histogram_copy(grace.words, grace.last + 1, &copy);
+	cr_assert_eq(copy.count, 2);
+	cr_assert_eq(copy.max, rcu.grace_max_ns);
+}
