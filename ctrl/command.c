@@ -23,13 +23,21 @@ const struct option_spec global_options[] = {
 };
 
 const struct command *const commands[] = {
-	&command_status,         &command_events,
-	&command_switchover,     &command_node_list,
-	&command_instance_list,  &command_component_list,
-	&command_component_show, &command_registry_verify,
-	&command_registry_dump,  &command_registry_watch,
-	&command_exit_codes,     &command_completion,
-	&command_help,           NULL,
+	&command_status,
+	&command_events,
+	&command_switchover,
+	&command_node_list,
+	&command_instance_list,
+	&command_component_list,
+	&command_component_show,
+	&command_registry_verify,
+	&command_registry_dump,
+	&command_registry_watch,
+	&command_tune,
+	&command_exit_codes,
+	&command_completion,
+	&command_help,
+	NULL,
 };
 
 const struct command *command_find(const char *name)
