@@ -2,6 +2,7 @@
 #include "view.h"
 
 #include "hash.h"
+#include "wire.h"
 
 /* Bits of nodes that do not exist must be clear, so that equal views have equal bytes. */
 static bool view_mask_fits(uint32_t mask, unsigned n_nodes)
@@ -9,22 +10,33 @@ static bool view_mask_fits(uint32_t mask, unsigned n_nodes)
 	return n_nodes >= 32 || (mask >> n_nodes) == 0;
 }
 
+static void head_put(struct bytes_writer *at, const struct view *p)
+{
+	WIRE_VIEW(WIRE_PUT)
+}
+
+static void head_get(struct bytes_reader *at, struct view *p)
+{
+	WIRE_VIEW(WIRE_GET)
+}
+
+static void instance_put(struct bytes_writer *at, const struct view_instance *p)
+{
+	WIRE_VIEW_INSTANCE(WIRE_PUT)
+}
+
+static void instance_get(struct bytes_reader *at, struct view_instance *p)
+{
+	WIRE_VIEW_INSTANCE(WIRE_GET)
+}
+
 void view_encode(const struct view *v, struct bytes_writer *w)
 {
-	bytes_put_u64(w, v->epoch);
-	bytes_put_u8(w, v->author);
-	bytes_put_u8(w, v->formation);
-	bytes_put_u8(w, v->n_nodes);
-	bytes_put_u8(w, v->n_instances);
-	bytes_put_u32(w, v->members);
+	head_put(w, v);
 	for (unsigned i = 0; i < v->n_nodes; i++)
 		bytes_put_u64(w, v->incarnation[i]);
-	for (unsigned i = 0; i < v->n_instances; i++) {
-		bytes_put_u8(w, v->instance[i].holder);
-		bytes_put_u32(w, v->instance[i].assigned);
-		bytes_put_u32(w, v->instance[i].in_sync);
-		bytes_put_u16(w, v->instance[i].lineage);
-	}
+	for (unsigned i = 0; i < v->n_instances; i++)
+		instance_put(w, &v->instance[i]);
 }
 
 static bool view_instance_valid(const struct view_instance *in, unsigned n_nodes)
@@ -42,12 +54,7 @@ static bool view_instance_valid(const struct view_instance *in, unsigned n_nodes
 bool view_decode(struct view *v, struct bytes_reader *r)
 {
 	memset(v, 0, sizeof(*v));
-	v->epoch = bytes_get_u64(r);
-	v->author = bytes_get_u8(r);
-	v->formation = bytes_get_u8(r);
-	v->n_nodes = bytes_get_u8(r);
-	v->n_instances = bytes_get_u8(r);
-	v->members = bytes_get_u32(r);
+	head_get(r, v);
 	if (r->failed || v->epoch == 0 || v->formation > 1 || v->n_nodes == 0 ||
 	    v->n_nodes > HAVEN_NODES_MAX || v->n_instances > HAVEN_INSTANCES_MAX ||
 	    v->author >= v->n_nodes || !view_mask_fits(v->members, v->n_nodes))
@@ -55,10 +62,7 @@ bool view_decode(struct view *v, struct bytes_reader *r)
 	for (unsigned i = 0; i < v->n_nodes; i++)
 		v->incarnation[i] = bytes_get_u64(r);
 	for (unsigned i = 0; i < v->n_instances; i++) {
-		v->instance[i].holder = bytes_get_u8(r);
-		v->instance[i].assigned = bytes_get_u32(r);
-		v->instance[i].in_sync = bytes_get_u32(r);
-		v->instance[i].lineage = bytes_get_u16(r);
+		instance_get(r, &v->instance[i]);
 		if (r->failed || !view_instance_valid(&v->instance[i], v->n_nodes))
 			return false;
 	}
