@@ -50,20 +50,25 @@ static inline void step_flag(bool on)
 #endif
 }
 
+/** The handler alone, for who sets the flag himself. */
+static inline void step_arm(void)
+{
+	struct sigaction action = {.sa_handler = step_trapped};
+
+	cr_assert_eq(sigaction(SIGTRAP, &action, NULL), 0);
+}
+
 /** Run `body` and, after its instruction number `at` (1, 2, …), `act` once. False when the body has
  *  fewer instructions: then `act` did not run. */
 static inline bool step_run(void (*body)(void), uint64_t at, void (*act)(void))
 {
-	struct sigaction action = {.sa_handler = step_trapped}, old;
-
 	step_count = 0;
 	step_at = at;
 	step_act = act;
-	cr_assert_eq(sigaction(SIGTRAP, &action, &old), 0);
+	step_arm();
 	step_flag(true);
 	body();
 	step_flag(false);
-	cr_assert_eq(sigaction(SIGTRAP, &old, NULL), 0);
 	return step_count >= at;
 }
 
