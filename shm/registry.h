@@ -104,6 +104,8 @@ struct registry_usage registry_used(const struct registry *r);
 /** Bracket of a status change. */
 void registry_status_begin(struct registry *r);
 void registry_status_end(struct registry *r);
+/** Replace all of the status by `*next`, whose version is not looked at. */
+void registry_status_publish(struct registry *r, const struct registry_status *next);
 /** Set a gate's role. The generation grows when role or epoch differ from what they are. Opening
  *  stores valid_until last, shutting stores 0 first; for any role but primary it is 0. */
 void registry_gate_set(struct registry *r, uint32_t gate, enum haven_role role, uint64_t epoch,

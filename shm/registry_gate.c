@@ -4,6 +4,7 @@
  */
 #include "rcu.h"
 #include "registry_inner.h"
+#include "words.h"
 
 void registry_status_begin(struct registry *r)
 {
@@ -15,6 +16,16 @@ void registry_status_end(struct registry *r)
 {
 	/* S1 (release): what changed is seen before the even version. */
 	store_release(&r->status->version, (load_relaxed(&r->status->version) | 1) + 1);
+}
+
+void registry_status_publish(struct registry *r, const struct registry_status *next)
+{
+	const size_t from = sizeof(next->version);
+
+	registry_status_begin(r);
+	words_store((uint8_t *)r->status + from, (const uint8_t *)next + from,
+		    sizeof(*next) - from);
+	registry_status_end(r);
 }
 
 /* ---- gates ----------------------------------------------------------------------------------- */
@@ -122,6 +133,7 @@ void registry_gates_free(struct registry *r, const struct registry_hot *hot)
 
 int registry_lanes_reserve(struct registry *r, uint32_t count)
 {
+	const struct registry_lane empty = {.component = REGISTRY_NONE};
 	struct registry_writer *w = r->writer;
 	uint32_t run = 0, i;
 
@@ -133,7 +145,7 @@ int registry_lanes_reserve(struct registry *r, uint32_t count)
 		return -HAVEN_EFULL;
 	for (uint32_t k = i - count; k < i; k++) {
 		w->lane[k] = (struct writer_lane){.owner = REGISTRY_NONE, .use = USE_LIVE};
-		r->lanes[k] = (struct registry_lane){.component = REGISTRY_NONE};
+		words_store(&r->lanes[k], &empty, sizeof(empty));
 	}
 	return (int)(i - count);
 }

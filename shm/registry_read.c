@@ -9,6 +9,7 @@
 
 #include "client_segment.h"
 #include "registry_inner.h"
+#include "words.h"
 
 #define COPY_TRIES 200
 /** Tries after which the reader steps aside for a writer that was interrupted on this CPU. */
@@ -94,15 +95,6 @@ const struct registry_hot *registry_next(const struct registry *r, uint32_t *cur
 	return NULL;
 }
 
-static void words_load(void *to, const void *from, size_t bytes)
-{
-	registry_word *t = to;
-	const registry_word *f = from;
-
-	for (size_t i = 0; i < bytes / sizeof(*t); i++)
-		t[i] = load_relaxed(&f[i]);
-}
-
 bool registry_object_copy(const struct registry *r, uint32_t place, struct registry_component *out)
 {
 	const struct registry_hot *hot = &r->hot[place];
@@ -165,7 +157,7 @@ bool registry_gate_copy(const struct registry_gate *gate, struct registry_gate *
 {
 	uint32_t version = load_acquire(&gate->version); /* G2 */
 
-	memcpy(out, gate, sizeof(*out));
+	words_load(out, gate, sizeof(*out));
 	fence_acquire(); /* G2 */
 	return !(version & 1) && load_relaxed(&gate->version) == version;
 }
@@ -193,7 +185,7 @@ int registry_copy_status(const struct registry *r, struct registry_status *out)
 
 		if (version & 1)
 			continue;
-		memcpy(out, r->status, sizeof(*out));
+		words_load(out, r->status, sizeof(*out));
 		fence_acquire(); /* S2 */
 		if (load_relaxed(&r->status->version) != version)
 			continue;

@@ -43,18 +43,10 @@
 #include "clock.h"
 #include "rcu.h"
 #include "registry_inner.h"
+#include "words.h"
 
 /** Items looked at per turn of the poll loop. */
 #define RECLAIM_MAX 64
-
-static void words_store(void *to, const void *from, size_t bytes)
-{
-	registry_word *t = to;
-	const registry_word *f = from;
-
-	for (size_t i = 0; i < bytes / sizeof(*t); i++)
-		store_relaxed(&t[i], f[i]);
-}
 
 /** Fill a free object with `*c`. Readers without a slot see the version change (C2). */
 static uint32_t object_fill(struct registry *r, struct registry_component *c)

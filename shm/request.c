@@ -1,18 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "request.h"
 
-#include <string.h>
-
-typedef uint64_t request_word __attribute__((may_alias));
-
-static void words_copy(void *to, const void *from, size_t bytes)
-{
-	request_word *t = to;
-	const request_word *f = from;
-
-	for (size_t i = 0; i < bytes / sizeof(*t); i++)
-		store_relaxed(&t[i], load_relaxed(&f[i]));
-}
+#include "words.h"
 
 /* ---- application ---------------------------------------------------------------------------- */
 
@@ -28,7 +17,7 @@ uint64_t request_push(struct request_producer *p, const struct request *r)
 	if (request_room(p) == 0)
 		return 0;
 	next.seq = p->pushed + 1;
-	words_copy(&p->ring->slot[next.seq % REQUEST_SLOTS], &next, sizeof(next));
+	words_store(&p->ring->slot[next.seq % REQUEST_SLOTS], &next, sizeof(next));
 	p->pushed = next.seq;
 	store_release(&p->ring->head, next.seq); /* Q4 */
 	return next.seq;
@@ -40,7 +29,7 @@ int request_answered(struct request_producer *p, struct registry_reply *out)
 
 	if (load_acquire(&p->line->answered) < next) /* Q5 */
 		return 0;
-	words_copy(out, &p->line->reply[next % REQUEST_SLOTS], sizeof(*out));
+	words_load(out, &p->line->reply[next % REQUEST_SLOTS], sizeof(*out));
 	if (out->seq != next || next > p->pushed)
 		return -HAVEN_ECORRUPT;
 	p->seen = next;
@@ -72,7 +61,7 @@ int request_take(struct request_consumer *c, struct request *out)
 		return 0;
 	if (head < c->taken || head - c->taken > REQUEST_SLOTS)
 		return -HAVEN_ECORRUPT;
-	words_copy(out, &c->ring->slot[next % REQUEST_SLOTS], sizeof(*out));
+	words_load(out, &c->ring->slot[next % REQUEST_SLOTS], sizeof(*out));
 	if (out->seq != next)
 		return -HAVEN_ECORRUPT;
 	c->taken = next;

@@ -8,6 +8,7 @@
 
 #include "table.h"
 #include "table_place.h"
+#include "words.h"
 
 #define WALK_TRIES 16
 
@@ -30,9 +31,9 @@ static int chain_walk(const struct table *t, const struct table_place *p, const 
 		version = load_acquire(&e->version); /* T1 */
 		seq = load_relaxed(&e->seq);
 		next = load_acquire(&e->next); /* T2 */
-		same = memcmp(e->data, key, shape->key_bytes) == 0;
+		same = bytes_equal(e->data, key, shape->key_bytes);
 		if (same && shape->value_bytes)
-			memcpy(value, e->data + shape->key_bytes, shape->value_bytes);
+			bytes_load(value, e->data + shape->key_bytes, shape->value_bytes);
 		fence_acquire();
 		if ((version & 1) || load_relaxed(&e->version) != version || seq == 0)
 			return -HAVEN_EAGAIN;
@@ -136,8 +137,8 @@ int table_read_entry(const struct table *t, unsigned lane, uint32_t index, uint6
 	e = table_place_entry(&p, index);
 	version = load_acquire(&e->version); /* T1 */
 	*seq = load_relaxed(&e->seq);
-	memcpy(data, e->data, shape->key_bytes + shape->value_bytes);
-	memcpy(&freed_by, e->data, sizeof(freed_by));
+	bytes_load(data, e->data, shape->key_bytes + shape->value_bytes);
+	words_load(&freed_by, e->data, sizeof(freed_by));
 	fence_acquire();
 	if ((version & 1) || load_relaxed(&e->version) != version)
 		return -HAVEN_EAGAIN;

@@ -8,6 +8,7 @@
 
 #include "table.h"
 #include "table_place.h"
+#include "words.h"
 
 /** Where a key is, or where it would go. */
 struct spot {
@@ -80,7 +81,7 @@ static void entry_end(struct table_entry *e, uint32_t odd)
 static void copy_value(const struct table_place *p, struct table_entry *e, const void *value)
 {
 	if (p->g->shape.value_bytes)
-		memcpy(e->data + p->g->shape.key_bytes, value, p->g->shape.value_bytes);
+		bytes_store(e->data + p->g->shape.key_bytes, value, p->g->shape.value_bytes);
 }
 
 static void spot_replace(const struct table_place *p, const struct spot *s, uint64_t seq,
@@ -100,7 +101,7 @@ static void spot_insert(const struct table_place *p, const struct spot *s, uint6
 	uint32_t odd = entry_begin(s->entry);
 
 	store_relaxed(&s->entry->seq, seq);
-	memcpy(s->entry->data, key, p->g->shape.key_bytes);
+	bytes_store(s->entry->data, key, p->g->shape.key_bytes);
 	copy_value(p, s->entry, value);
 	store_relaxed(&s->entry->next, load_relaxed(s->head));
 	entry_end(s->entry, odd);
@@ -125,7 +126,7 @@ static void spot_remove(const struct table_place *p, const struct spot *s, uint6
 	fence_release();
 	odd = entry_begin(s->entry);
 	store_relaxed(&s->entry->seq, 0);
-	memcpy(s->entry->data, &seq, sizeof(seq)); /* entries are padded: there is room */
+	words_store(s->entry->data, &seq, sizeof(seq)); /* entries are padded: there is room */
 	store_relaxed(&s->entry->next, load_relaxed(&h->free_head));
 	entry_end(s->entry, odd);
 	store_relaxed(&h->free_head, s->index);
@@ -288,7 +289,9 @@ void table_lane_clear(struct table *t, unsigned lane, uint64_t committed_seq)
 				store_relaxed(table_place_head(&p, e->data, t->hash_seed), 0);
 		}
 	} else {
-		memset(p.heads, 0, (size_t)p.g->lane_heads * sizeof(uint32_t));
+		/* A reader may be walking from any of them. */
+		for (uint32_t i = 0; i < p.g->lane_heads; i++)
+			store_relaxed(&p.heads[i], 0);
 	}
 	store_release(&h->unlinks, load_relaxed(&h->unlinks) + 1); /* T5 */
 	fence_release();
@@ -313,7 +316,7 @@ static void entry_settle(struct table_entry *e, uint64_t committed)
 	if (live)
 		store_relaxed(&e->seq, committed);
 	else
-		memcpy(e->data, &committed, sizeof(committed));
+		words_store(e->data, &committed, sizeof(committed));
 	entry_end(e, odd);
 }
 

@@ -118,11 +118,10 @@ static void note_view(struct haven_node *n, const struct view *v, uint64_t now)
 
 static void fill_status(struct haven_node *n, uint64_t now)
 {
-	struct registry_status *s = n->registry.status;
+	struct registry_status *s = &n->publish.status;
 	const struct view *v = brain_view(n->brain);
 	uint64_t lease = brain_lease_until(n->brain);
 
-	registry_status_begin(&n->registry);
 	s->updated_ns = now;
 	s->epoch = v->epoch;
 	s->has_view = v->epoch != 0;
@@ -137,7 +136,7 @@ static void fill_status(struct haven_node *n, uint64_t now)
 		fill_peer(n, i, &s->peer[i], now);
 	for (unsigned i = 0; i < n->config->n_instances; i++)
 		fill_instance(n, i, &s->instance[i], v);
-	registry_status_end(&n->registry);
+	registry_status_publish(&n->registry, s);
 	fill_gates(n, v);
 }
 
@@ -202,7 +201,7 @@ static void snapshot_refresh(struct haven_node *n, const struct view *v)
 
 static void publish_names(struct haven_node *n)
 {
-	struct registry_status *s = n->registry.status;
+	struct registry_status *s = &n->publish.status;
 	const struct config *c = n->config;
 
 	s->self = n->self;
@@ -233,9 +232,7 @@ void publish_init(struct haven_node *n, uint64_t now)
 {
 	struct event e = publish_event_init(EVENT_NODE_START, EVENT_NOTICE);
 
-	registry_status_begin(&n->registry);
 	publish_names(n);
-	registry_status_end(&n->registry);
 	for (unsigned i = 0; i < HAVEN_INSTANCES_MAX; i++)
 		n->publish.instance[i].holder = HAVEN_NODE_NONE;
 	e.node = n->self;

@@ -12,6 +12,7 @@
 
 #include "events.h"
 #include "haven_types.h"
+#include "registry.h"
 
 struct haven_node;
 
@@ -27,7 +28,8 @@ struct publish_snapshot {
 };
 
 struct publish {
-	bool dirty; /**< view or role changed: refresh at the end of this turn */
+	struct registry_status status; /**< filled here, then shown as a whole */
+	bool dirty;                    /**< view or role changed: refresh at the end of this turn */
 	uint64_t next_ns;
 	uint64_t epoch, since_ns, since_wall_ns;
 	struct {

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Making and opening a registry when the system refuses: each call into the C library fails once
+ * with each of several errors. A refusal is told with a sentence and leaves nothing behind.
+ */
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "fault.h"
+#include "registry.h"
+
+FAULT(int, -1, openat64, (int dir, const char *name, int flags, mode_t mode),
+      (dir, name, flags, mode))
+FAULT(int, -1, open64, (const char *name, int flags, mode_t mode), (name, flags, mode))
+FAULT(int, -1, fchmod, (int fd, mode_t mode), (fd, mode))
+FAULT(int, -1, ftruncate64, (int fd, off_t bytes), (fd, bytes))
+FAULT(int, -1, unlinkat, (int dir, const char *name, int flags), (dir, name, flags))
+FAULT(int, -1, renameat, (int from, const char *old, int to, const char *name),
+      (from, old, to, name))
+FAULT(void *, MAP_FAILED, mmap64, (void *at, size_t n, int prot, int flags, int fd, off_t from),
+      (at, n, prot, flags, fd, from))
+FAULT(void *, NULL, calloc, (size_t n, size_t bytes), (n, bytes))
+
+static void (*allocate_hook)(void); /* runs once, before the new file is allocated */
+static unsigned other_device;       /* the fstat() call that sees another device, 0: none */
+
+int __real_posix_fallocate64(int fd, off_t from, off_t bytes);
+int __wrap_posix_fallocate64(int fd, off_t from, off_t bytes);
+int __wrap_posix_fallocate64(int fd, off_t from, off_t bytes)
+{
+	if (allocate_hook)
+		allocate_hook();
+	allocate_hook = NULL;
+	return fault_now() ? fault_errno : __real_posix_fallocate64(fd, from, bytes);
+}
+
+int __real_fstat64(int fd, struct stat *st);
+int __wrap_fstat64(int fd, struct stat *st);
+int __wrap_fstat64(int fd, struct stat *st)
+{
+	int status;
+
+	if (fault_now()) {
+		errno = fault_errno;
+		return -1;
+	}
+	status = __real_fstat64(fd, st);
+	if (other_device && --other_device == 0)
+		st->st_dev++;
+	return status;
+}
+
+static int64_t wall_seconds = -1; /* -1: as it is */
+
+int __real_clock_gettime(clockid_t id, struct timespec *ts);
+int __wrap_clock_gettime(clockid_t id, struct timespec *ts);
+int __wrap_clock_gettime(clockid_t id, struct timespec *ts)
+{
+	int status = __real_clock_gettime(id, ts);
+
+	if (id == CLOCK_REALTIME && wall_seconds >= 0)
+		*ts = (struct timespec){.tv_sec = (time_t)wall_seconds};
+	return status;
+}
+
+static char run_dir[] = "/tmp/haven-fault-XXXXXX";
+static char file[64];
+static struct registry node;
+static struct error_text error;
+static const struct registry_config config = {.cluster = "demo",
+					      .node = "a",
+					      .release = "1.0",
+					      .incarnation = 42,
+					      .shape = {.components = 16,
+							.spare = 16,
+							.gates = 16,
+							.lanes = 16,
+							.clients = 1,
+							.events = 16,
+							.changes = 16,
+							.counters_bytes = 4096}};
+
+static void setup(void)
+{
+	cr_assert_not_null(mkdtemp(run_dir));
+	snprintf(file, sizeof(file), "%s/%s", run_dir, REGISTRY_FILE);
+}
+
+static void teardown(void)
+{
+	unlink(file);
+	rmdir(run_dir);
+}
+
+TestSuite(registry_fault, .init = setup, .fini = teardown);
+
+static unsigned descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+static unsigned files(void)
+{
+	DIR *d = opendir(run_dir);
+	unsigned n = 0;
+	struct dirent *e;
+
+	while ((e = readdir(d)))
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+/** What a refusal must be. */
+static void refused(int status, int e, unsigned at)
+{
+	cr_assert_lt(status, 0, "call %u, errno %d", at, e);
+	cr_assert_neq(error.text[0], 0, "call %u, errno %d: no sentence", at, e);
+	cr_assert_null(node.base);
+	cr_assert_eq(node.fd, -1);
+}
+
+static const int errors[] = {ENOENT, ENOTDIR, EACCES, EPERM, EROFS,
+			     ENOSPC, ENOMEM,  EDQUOT, EIO,   EEXIST};
+
+Test(registry_fault, every_failing_call_refuses_the_new_registry_and_leaves_nothing)
+{
+	unsigned before = descriptors(), refusals = 0;
+
+	for (unsigned i = 0; i < HAVEN_ARRAY_LEN(errors); i++) {
+		for (unsigned at = 1;; at++) {
+			int status;
+
+			error.text[0] = 0;
+			fault_arm(at, 1, errors[i]);
+			status = registry_create(&node, run_dir, &config, &error);
+			if (!fault_disarm()) {
+				cr_assert_eq(status, 0);
+				cr_assert_geq(at, 10, "so few calls cannot be");
+				registry_destroy(&node);
+				unlink(file);
+				break;
+			}
+			if (status == 0) { /* no start time; nothing to remove */
+				cr_assert(at == 1 ? node.header->pid_start_ticks == 0
+						  : errors[i] == ENOENT);
+				registry_destroy(&node);
+				unlink(file);
+				continue;
+			}
+			refused(status, errors[i], at);
+			refusals++;
+			cr_assert_eq(files(), 0, "call %u, errno %d left a file", at, errors[i]);
+			cr_assert_eq(descriptors(), before, "call %u left a descriptor", at);
+		}
+	}
+	cr_assert_geq(refusals, 90);
+}
+
+/** Arm so that the call number `at` fails and see what error the caller is told. */
+static int told(unsigned at, int e)
+{
+	int status;
+
+	fault_arm(at, 1, e);
+	status = registry_create(&node, run_dir, &config, &error);
+	cr_assert(fault_disarm());
+	return status;
+}
+
+Test(registry_fault, the_error_names_the_kind_of_trouble)
+{
+	cr_assert_eq(told(2, ENOENT), -HAVEN_ENOENT);
+	cr_assert_eq(told(2, ENOTDIR), -HAVEN_ENOENT);
+	cr_assert_eq(told(2, EACCES), -HAVEN_EPERM);
+	cr_assert_eq(told(3, EPERM), -HAVEN_EPERM);
+	cr_assert_eq(told(4, EROFS), -HAVEN_EPERM);
+	cr_assert_eq(told(4, EDQUOT), -HAVEN_ENOMEM);
+	cr_assert_eq(told(4, EMFILE), -HAVEN_ESYS);
+	cr_assert_not_null(strstr(error.text, run_dir), "%s", error.text);
+}
+
+Test(registry_fault, an_allocation_that_signals_interrupt_goes_on)
+{
+	/* Size and allocation begin with the sixth call. */
+	fault_arm(6, 3, EINTR);
+	cr_assert_eq(registry_create(&node, run_dir, &config, &error), 0, "%s", error.text);
+	cr_assert(fault_disarm());
+	registry_destroy(&node);
+	fault_arm(6, 100000, EINTR);
+	cr_assert_eq(registry_create(&node, run_dir, &config, &error), -HAVEN_ESYS);
+	fault_disarm();
+	refused(-1, EINTR, 6);
+}
+
+/* ---- others in the way ----------------------------------------------------------------------- */
+
+/** Someone puts another file in the place of the new one before it is opened for reading. */
+static void swap_file(void)
+{
+	char aside[80];
+
+	snprintf(aside, sizeof(aside), "%s.new", file);
+	cr_assert_eq(unlink(aside), 0);
+	close(open(aside, O_CREAT | O_RDWR, 0600));
+}
+
+Test(registry_fault, a_file_put_in_the_place_of_the_new_one_is_not_taken)
+{
+	allocate_hook = swap_file;
+	refused(registry_create(&node, run_dir, &config, &error), 0, 0);
+	cr_assert_not_null(strstr(error.text, strerror(EEXIST)), "%s", error.text);
+}
+
+Test(registry_fault, a_file_of_another_device_is_not_taken)
+{
+	other_device = 2;
+	refused(registry_create(&node, run_dir, &config, &error), 0, 0);
+	cr_assert_not_null(strstr(error.text, strerror(EEXIST)), "%s", error.text);
+}
+
+/* ---- generations ----------------------------------------------------------------------------- */
+
+static uint64_t generation_at(int64_t seconds, uint64_t floor)
+{
+	struct registry_config c = config;
+	uint64_t generation;
+
+	c.generation_floor = floor;
+	wall_seconds = seconds;
+	cr_assert_eq(registry_create(&node, run_dir, &c, &error), 0, "%s", error.text);
+	wall_seconds = -1;
+	generation = node.header->generation;
+	registry_destroy(&node);
+	return generation;
+}
+
+Test(registry_fault, generations_start_above_clock_and_floor_whatever_the_clock_says)
+{
+	cr_assert_eq(generation_at(0, 0), 0, "before 2020 the clock says nothing");
+	cr_assert_eq(generation_at(1577836800 + 5, 0), 5000);
+	cr_assert_eq(generation_at(1577836800 + 5, 9000), 9000);
+	cr_assert_eq(generation_at(1577836800 + 5, 4000), 5000);
+	/* 500 years ahead: half of the range is kept */
+	cr_assert_eq(generation_at(18000000000, 0), REGISTRY_GENERATION_MAX / 2);
+}
+
+Test(registry_fault, names_may_be_missing_and_each_is_checked)
+{
+	struct registry_config c = config;
+	const char *too_long = "a-name-that-is-much-longer-than-a-name-may-be";
+
+	c.cluster = c.node = c.release = NULL;
+	cr_assert_eq(registry_create(&node, run_dir, &c, &error), 0);
+	registry_destroy(&node);
+	c.cluster = too_long;
+	cr_assert_eq(registry_create(&node, run_dir, &c, &error), -HAVEN_EINVAL);
+	c.cluster = NULL;
+	c.release = too_long;
+	cr_assert_eq(registry_create(&node, run_dir, &c, &error), -HAVEN_EINVAL);
+	registry_destroy(&node); /* of what was never made: nothing */
+}
+
+static int shaped(struct registry_shape shape, const char *field)
+{
+	struct registry_config c = config;
+	int status;
+
+	c.shape = shape;
+	status = registry_create(&node, run_dir, &c, &error);
+	if (status)
+		cr_assert_not_null(strstr(error.text, field), "%s", error.text);
+	else
+		registry_destroy(&node);
+	return status;
+}
+
+Test(registry_fault, a_shape_out_of_range_is_refused_by_field)
+{
+	const uint32_t max = UINT32_MAX;
+
+	cr_assert_eq(shaped((struct registry_shape){.components = max}, "components"),
+		     -HAVEN_EINVAL);
+	cr_assert_eq(shaped((struct registry_shape){.gates = max}, "gates"), -HAVEN_EINVAL);
+	cr_assert_eq(shaped((struct registry_shape){.events = 3}, "events"), -HAVEN_EINVAL);
+	cr_assert_eq(shaped((struct registry_shape){.changes = 6}, "changes"), -HAVEN_EINVAL);
+	cr_assert_eq(shaped((struct registry_shape){.counters_bytes = 65}, "counters_bytes"),
+		     -HAVEN_EINVAL);
+	cr_assert_eq(shaped((struct registry_shape){.components = 1}, ""), 0, "%s", error.text);
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static void make(void)
+{
+	struct registry made;
+
+	cr_assert_eq(registry_create(&made, run_dir, &config, &error), 0);
+	registry_destroy(&made);
+}
+
+Test(registry_fault, every_failing_call_refuses_to_open_and_leaves_nothing)
+{
+	unsigned before;
+
+	make();
+	before = descriptors();
+	for (unsigned i = 0; i < HAVEN_ARRAY_LEN(errors); i++) {
+		for (unsigned at = 1;; at++) {
+			int status;
+
+			error.text[0] = 0;
+			fault_arm(at, 1, errors[i]);
+			status = registry_open(&node, run_dir, &error);
+			if (!fault_disarm()) {
+				cr_assert_eq(status, 0, "%s", error.text);
+				cr_assert_geq(at, 5);
+				registry_close(&node);
+				registry_close(&node); /* twice is harmless */
+				break;
+			}
+			/* A directory that cannot be looked at is taken for a file. */
+			refused(status, errors[i], at);
+			cr_assert_eq(descriptors(), before, "call %u left a descriptor", at);
+		}
+	}
+}
+
+Test(registry_fault, a_registry_one_may_not_read_is_told_as_that)
+{
+	int status;
+	pid_t pid;
+
+	make();
+	cr_assert_eq(chmod(run_dir, 0755), 0);
+	cr_assert_eq(chmod(file, 0600), 0);
+	if (geteuid() != 0)
+		cr_skip_test("only root can become somebody else");
+	pid = fork();
+	if (pid == 0) {
+		if (setuid(65534) != 0)
+			_exit(2);
+		_exit(registry_open(&node, run_dir, &error) == -HAVEN_EPERM ? 0 : 1);
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert_eq(status, 0);
+}
+
+/* ---- no room --------------------------------------------------------------------------------- */
+
+Test(registry_fault, a_full_file_system_is_told_and_the_old_registry_stays)
+{
+	struct registry_config large = config;
+	struct registry other;
+
+	if (mount("none", run_dir, "tmpfs", 0, "size=512k") != 0)
+		cr_skip_test("no right to mount a small tmpfs: %s", strerror(errno));
+	make();
+	large.shape.components = 100000;
+	error.text[0] = 0;
+	cr_expect_eq(registry_create(&node, run_dir, &large, &error), -HAVEN_ENOMEM);
+	cr_expect_not_null(strstr(error.text, strerror(ENOSPC)), "%s", error.text);
+	cr_expect_eq(files(), 1, "the half-made file is gone");
+	cr_expect_eq(registry_open(&other, run_dir, &error), 0, "%s", error.text);
+	cr_expect_eq(other.header->incarnation, 42);
+	registry_close(&other);
+	cr_assert_eq(umount2(run_dir, MNT_DETACH), 0);
+}
