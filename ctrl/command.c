@@ -25,6 +25,7 @@ const struct option_spec global_options[] = {
 const struct command *const commands[] = {
 	&command_status,
 	&command_events,
+	&command_counters,
 	&command_switchover,
 	&command_node_list,
 	&command_instance_list,

@@ -362,13 +362,14 @@ static int start_registry(struct haven_node *n, struct error_text *error)
 					  .interval_ns = t->interval_ns,
 					  .lease_ns = t->lease_ns,
 					  .suspect_ns = t->suspect_ns,
-					  .guard_ns = t->guard_ns};
+					  .guard_ns = t->guard_ns,
+					  .shape.counters_bytes = meters_room(n->config)};
 	int err = registry_create(&n->registry, n->me->run_dir, &r, error);
 
 	if (err)
 		return err;
 	rcu_domain_init(&n->rcu, &n->registry.header->rcu_epoch);
-	return 0;
+	return meters_begin(n, error);
 }
 
 static int node_start(struct haven_node *n, struct error_text *error)
