@@ -65,6 +65,33 @@ static void take_default(uint32_t *field, uint32_t value)
 		*field = value;
 }
 
+const char *registry_shape_largest(const struct registry_shape *s, uint64_t *bytes)
+{
+	const uint64_t object = sizeof(struct registry_hot) + sizeof(struct registry_cold);
+	const struct {
+		const char *name;
+		uint64_t bytes;
+	} field[] = {
+		{"components", s->components * (object + sizeof(uint32_t)) +
+				       buckets_for(s->components) * sizeof(struct registry_bucket)},
+		{"spare", s->spare * object},
+		{"gates", s->gates * sizeof(struct registry_gate)},
+		{"lanes", s->lanes * sizeof(struct registry_lane)},
+		{"clients", s->clients * sizeof(struct registry_client)},
+		{"events", event_ring_bytes(s->events)},
+		{"changes", registry_watch_bytes(s->changes)},
+		{"counters_bytes", s->counters_bytes},
+	};
+	unsigned most = 0;
+
+	for (unsigned i = 1; i < HAVEN_ARRAY_LEN(field); i++) {
+		if (field[i].bytes > field[most].bytes)
+			most = i;
+	}
+	*bytes = field[most].bytes;
+	return field[most].name;
+}
+
 int registry_shape_check(struct registry_shape *shape, uint64_t *bytes, struct error_text *error)
 {
 	uint32_t value, limit;
