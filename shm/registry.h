@@ -53,8 +53,17 @@ struct registry_config {
 /** Bytes of a registry of this shape; defaults are filled in. Returns 0 or -HAVEN_EINVAL with the
  *  sentence that names the field. */
 int registry_shape_check(struct registry_shape *shape, uint64_t *bytes, struct error_text *error);
-/** Name of the field of a complete shape that takes most of the file, and the bytes it takes. */
-const char *registry_shape_largest(const struct registry_shape *shape, uint64_t *bytes);
+/** What a field of the shape takes, in the order of struct registry_shape. */
+struct registry_part {
+	const char *name;
+	uint32_t count; /**< the field's value */
+	uint64_t bytes; /**< of the file */
+};
+#define REGISTRY_PARTS 8
+void registry_shape_parts(const struct registry_shape *shape,
+			  struct registry_part out[REGISTRY_PARTS]);
+/** Number of the largest part. */
+unsigned registry_shape_largest(const struct registry_part part[REGISTRY_PARTS]);
 /** Bytes of private memory that the node's books of a complete shape take. */
 uint64_t registry_books_bytes(const struct registry_shape *shape);
 /**

@@ -40,15 +40,18 @@ static uint64_t bytes_free(int dir, enum pages_kind kind)
 static int no_room(const struct registry_file *f, const struct registry *r,
 		   const struct registry_shape *shape, struct error_text *error)
 {
-	uint64_t most;
-	const char *field = registry_shape_largest(shape, &most);
+	struct registry_part part[REGISTRY_PARTS];
+	unsigned most;
 
-	return error_set(
-		error, HAVEN_ENOMEM,
-		"no room for a registry of %.1f MiB in %.80s, %.1f MiB are free%s; make "
-		"it smaller (%s takes %.1f MiB of it) or make room",
-		(double)r->size_bytes / MIB, f->where, (double)bytes_free(f->home, f->kind) / MIB,
-		f->kind == PAGES_HUGE ? " (vm.nr_hugepages)" : "", field, (double)most / MIB);
+	registry_shape_parts(shape, part);
+	most = registry_shape_largest(part);
+	return error_set(error, HAVEN_ENOMEM,
+			 "no room for a registry of %.1f MiB in %.80s, %.1f MiB are free%s; make "
+			 "it smaller (%s takes %.1f MiB of it) or make room",
+			 (double)r->size_bytes / MIB, f->where,
+			 (double)bytes_free(f->home, f->kind) / MIB,
+			 f->kind == PAGES_HUGE ? " (vm.nr_hugepages)" : "", part[most].name,
+			 (double)part[most].bytes / MIB);
 }
 
 static int failed(const struct registry_file *f, int e, struct error_text *error)
