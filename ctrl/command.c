@@ -25,11 +25,13 @@ const struct option_spec global_options[] = {
 const struct command *const commands[] = {
 	&command_status,
 	&command_events,
+	&command_counters,
 	&command_switchover,
 	&command_node_list,
 	&command_instance_list,
 	&command_component_list,
 	&command_component_show,
+	&command_registry,
 	&command_registry_verify,
 	&command_registry_dump,
 	&command_registry_watch,
@@ -201,6 +203,7 @@ static int parse_option(struct context *c, int argc, char **argv, int *at)
 
 static int choose_command(struct context *c, const char **word, unsigned n)
 {
+	const char *near;
 	char name[128];
 	unsigned used = 1;
 
@@ -209,11 +212,18 @@ static int choose_command(struct context *c, const char **word, unsigned n)
 		return EXIT_GOOD;
 	}
 	c->named = true;
-	c->command = command_find(word[0]);
-	if (!c->command && n > 1) {
+	c->command = NULL;
+	if (n > 1) {
 		snprintf(name, sizeof(name), "%s %s", word[0], word[1]);
 		c->command = command_find(name);
-		used = 2;
+		used = c->command ? 2 : 1;
+	}
+	if (!c->command) {
+		/* "registry FILE" is the command "registry", but "registry verfy" a slip. */
+		c->command = command_find(word[0]);
+		near = c->command && n > 1 ? nearest_command(name) : NULL;
+		if (near && strchr(near, ' '))
+			return unknown_command(c, name);
 	}
 	if (!c->command) {
 		snprintf(name, sizeof(name), "%s%s%s", word[0], n > 1 ? " " : "",

@@ -66,9 +66,9 @@ const char *option_text(const struct context *c, const char *name, const char *f
 /** Its value as a decimal number; false (and a told error) when it is not one. */
 bool option_number(struct context *c, const char *name, uint64_t fallback, uint64_t *out);
 
-extern const struct command command_status, command_events, command_switchover,
+extern const struct command command_status, command_events, command_counters, command_switchover,
 	command_component_list, command_component_show, command_node_list, command_instance_list,
-	command_registry_verify, command_registry_dump, command_registry_watch, command_tune,
-	command_exit_codes, command_completion, command_help;
+	command_registry, command_registry_verify, command_registry_dump, command_registry_watch,
+	command_tune, command_exit_codes, command_completion, command_help;
 
 #endif

@@ -109,6 +109,7 @@ static void cell_make(const json_t *row, const struct column *column, char *cell
 		return;
 	switch (column->kind) {
 	case COLUMN_TEXT:
+	case COLUMN_RIGHT:
 		if (json_string_length(value))
 			snprintf(cell, size, "%s", json_string_value(value));
 		break;
@@ -151,7 +152,7 @@ static enum output_color cell_color(const char *cell)
 static bool column_right(const struct column *c)
 {
 	return c->kind == COLUMN_COUNT || c->kind == COLUMN_DURATION_NS ||
-	       c->kind == COLUMN_PERCENT;
+	       c->kind == COLUMN_PERCENT || c->kind == COLUMN_RIGHT;
 }
 
 static void table_cell(const struct output *o, const struct column *c, const char *cell, int width,

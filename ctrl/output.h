@@ -28,7 +28,8 @@ enum column_kind {
 	COLUMN_DURATION_NS,
 	COLUMN_PERCENT,
 	COLUMN_YES,
-	COLUMN_LIST, /**< array of strings, joined by commas */
+	COLUMN_LIST,  /**< array of strings, joined by commas */
+	COLUMN_RIGHT, /**< text that is a figure */
 };
 
 /** One column of a table: a key of the row objects. A missing or null value prints "-". */

@@ -1,23 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Node side: the file. Components stand in registry_update.c, gates in registry_gate.c.
+ * Node side: begin and end. The file stands in registry_file.c, components in registry_update.c,
+ * gates in registry_gate.c.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "client_segment.h"
 #include "clock.h"
 #include "hash.h"
 #include "registry_inner.h"
-
-#define NEW_FILE REGISTRY_FILE ".new"
-#define ALLOCATE_TRIES 1000
 
 /** Milliseconds since 2020 by the wall clock: generations start above it. A clock that is far ahead
  *  must not eat the range. */
@@ -66,48 +60,6 @@ static int header_fill(struct registry_header *h, const struct registry_config *
 	return 0;
 }
 
-static int allocate(int fd, uint64_t bytes)
-{
-	int status = ftruncate(fd, (off_t)bytes) == 0 ? EINTR : errno;
-
-	for (int i = 0; i < ALLOCATE_TRIES && status == EINTR; i++)
-		status = posix_fallocate(fd, 0, (off_t)bytes);
-	return status;
-}
-
-/** Make the new file beside the old one and map it. `r->fd` is opened anew, for reading: what is
- *  passed to clients must not let them write. Returns 0 or an errno. */
-static int file_make(struct registry *r, int dir, uint64_t bytes)
-{
-	struct stat written, read;
-	int fd, status;
-	void *base;
-
-	if (unlinkat(dir, NEW_FILE, 0) != 0 && errno != ENOENT)
-		return errno;
-	fd = openat(dir, NEW_FILE, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
-	if (fd < 0)
-		return errno;
-	status = fchmod(fd, 0640) == 0 ? allocate(fd, bytes) : errno;
-	if (!status) {
-		r->fd = openat(dir, NEW_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-		if (r->fd < 0 || fstat(fd, &written) != 0 || fstat(r->fd, &read) != 0)
-			status = errno;
-		else if (written.st_ino != read.st_ino || written.st_dev != read.st_dev)
-			status = EEXIST;
-	}
-	if (!status) {
-		/* Populated, so that the poll loop takes no page fault for it later. */
-		base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-		if (base == MAP_FAILED)
-			status = errno;
-		else
-			r->base = base;
-	}
-	close(fd);
-	return status;
-}
-
 static void file_drop(struct registry *r)
 {
 	if (r->base)
@@ -116,20 +68,6 @@ static void file_drop(struct registry *r)
 		close(r->fd);
 	registry_books_free(r);
 	*r = (struct registry){.fd = -1};
-}
-
-static int explain(int e, const char *run_dir, struct error_text *error)
-{
-	int code = HAVEN_ESYS;
-
-	if (e == ENOENT || e == ENOTDIR)
-		code = HAVEN_ENOENT;
-	else if (e == EACCES || e == EPERM || e == EROFS)
-		code = HAVEN_EPERM;
-	else if (e == ENOSPC || e == ENOMEM || e == EDQUOT)
-		code = HAVEN_ENOMEM;
-	return error_set(error, code, "cannot make %.150s/" REGISTRY_FILE ": %s", run_dir,
-			 strerror(e));
 }
 
 /** What is not zero in a new registry. */
@@ -149,9 +87,8 @@ static void sections_init(struct registry *r)
 				   NULL) == 0);
 }
 
-/** Fill the new file and give it its name. Returns 0 or a Haven error. */
-static int file_publish(struct registry *r, int dir, const struct registry_header *h,
-			const char *run_dir, struct error_text *error)
+/** Fill the new file. Returns 0 or a Haven error. */
+static int file_fill(struct registry *r, const struct registry_header *h, struct error_text *error)
 {
 	int status;
 
@@ -159,43 +96,46 @@ static int file_publish(struct registry *r, int dir, const struct registry_heade
 	store_release(&((struct registry_header *)(void *)r->base)->magic, REGISTRY_MAGIC);
 	status = registry_bind(r, REGISTRY_FILE, error);
 	if (!status && registry_books_new(r, r->header->generation))
-		status = error_set(error, HAVEN_ENOMEM, "no memory for the books of %u components",
+		status = error_set(error, HAVEN_ENOMEM,
+				   "no memory for the node's books of %u components; make the "
+				   "registry smaller (components) or free memory",
 				   r->shape.components);
-	if (status)
-		return status;
-	sections_init(r);
-	/* Readers find the file by its name, so nobody sees it before this (H1). */
-	if (renameat(dir, NEW_FILE, dir, REGISTRY_FILE) != 0)
-		return explain(errno, run_dir, error);
-	return 0;
+	if (!status)
+		sections_init(r);
+	return status;
 }
 
 int registry_create(struct registry *r, const char *run_dir, const struct registry_config *config,
 		    struct error_text *error)
 {
 	struct registry_shape shape = config->shape;
+	struct registry_file file;
+	struct pages_facts facts;
 	struct registry_header h;
 	uint64_t bytes = 0;
-	int dir, status = registry_shape_check(&shape, &bytes, error);
+	int status = registry_shape_check(&shape, &bytes, error);
 
-	*r = (struct registry){.fd = -1, .size_bytes = bytes, .writable = true};
+	*r = (struct registry){.fd = -1, .writable = true};
 	if (status)
 		return status;
 	h = registry_layout(&shape);
 	status = header_fill(&h, config, error);
 	if (status)
 		return status;
-	dir = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return explain(errno, run_dir, error);
-	status = file_make(r, dir, bytes);
-	status =
-		status ? explain(status, run_dir, error) : file_publish(r, dir, &h, run_dir, error);
-	if (status) {
-		unlinkat(dir, NEW_FILE, 0);
-		file_drop(r);
+	r->size_bytes = h.size_bytes = pages_round(config->pages.kind, bytes);
+	status = registry_file_make(r, &file, run_dir, config, &shape, error);
+	if (!status) {
+		pages_look(r->base, r->size_bytes, config->pages.kind, &facts);
+		h.pages_kind = config->pages.kind;
+		h.huge_bytes = facts.huge_bytes;
+		h.numa_node = facts.numa_node;
+		status = file_fill(r, &h, error);
 	}
-	close(dir);
+	if (!status)
+		status = registry_file_publish(&file, error);
+	registry_file_end(&file);
+	if (status)
+		file_drop(r);
 	return status;
 }
 

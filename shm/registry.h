@@ -31,6 +31,7 @@
 #include "events.h"
 #include "haven_assert.h"
 #include "haven_types.h"
+#include "pages.h"
 #include "registry_layout.h"
 #include "registry_look.h"
 
@@ -44,19 +45,37 @@ struct registry_config {
 	const char *cluster, *node, *release;
 	uint64_t incarnation, interval_ns, lease_ns, suspect_ns, guard_ns;
 	struct registry_shape shape;
+	struct pages_options pages;
+	const char *huge_dir; /**< a hugetlbfs; for PAGES_HUGE only */
 	/** Generations of an earlier registry of this node (header.generation), 0: none known. */
 	uint64_t generation_floor;
 };
 /** Bytes of a registry of this shape; defaults are filled in. Returns 0 or -HAVEN_EINVAL with the
  *  sentence that names the field. */
 int registry_shape_check(struct registry_shape *shape, uint64_t *bytes, struct error_text *error);
+/** What a field of the shape takes, in the order of struct registry_shape. */
+struct registry_part {
+	const char *name;
+	uint32_t count; /**< the field's value */
+	uint64_t bytes; /**< of the file */
+};
+#define REGISTRY_PARTS 8
+void registry_shape_parts(const struct registry_shape *shape,
+			  struct registry_part out[REGISTRY_PARTS]);
+/** Number of the largest part. */
+unsigned registry_shape_largest(const struct registry_part part[REGISTRY_PARTS]);
+/** Bytes of private memory that the node's books of a complete shape take. */
+uint64_t registry_books_bytes(const struct registry_shape *shape);
 /**
  * Make `run_dir`/registry anew (written aside, then renamed over an old one), every page of it and
  * of the node's books in place, so that the poll loop takes no fault. Generations start above
  * `generation_floor` and above the wall clock (ms since 2020): a handle is not given out again even
  * when the old file is lost, as long as handles were given out at less than one per ms on average.
- * Errors: ENOENT (no such directory), EPERM, ENOMEM (no room), EINVAL (a name does not fit, the
- * shape), ESYS.
+ * On PAGES_HUGE the file stands in `huge_dir` and the run directory links to it; its pages stay
+ * taken until a node is started there again, or the file is removed.
+ * Errors: ENOENT (no such directory), EPERM, ENOMEM (no room: what is needed, what is free, and
+ * which field takes most), EINVAL (a name does not fit, the shape, no hugetlbfs, no such NUMA
+ * node), ESYS.
  */
 int registry_create(struct registry *r, const char *run_dir, const struct registry_config *config,
 		    struct error_text *error);

@@ -33,6 +33,17 @@ static size_t books_carve(struct registry_writer *w, const struct registry *r, u
 	return end;
 }
 
+uint64_t registry_books_bytes(const struct registry_shape *shape)
+{
+	const struct registry r = {.shape = *shape,
+				   .components = shape->components,
+				   .objects = shape->components + shape->spare,
+				   .bucket_mask = registry_layout(shape).buckets - 1};
+	struct registry_writer w = {0};
+
+	return books_carve(&w, &r, NULL);
+}
+
 static void books_fill(struct registry *r, uint64_t generation)
 {
 	struct registry_writer *w = r->writer;
@@ -121,8 +132,8 @@ struct registry_usage registry_used(const struct registry *r)
 	const struct registry_writer *w = r->writer;
 
 	return (struct registry_usage){.components = r->components - w->free_slots,
-				     .held = w->held,
-				     .retired = w->retired_count};
+				       .held = w->held,
+				       .retired = w->retired_count};
 }
 
 uint32_t registry_slot_live(const struct registry *r, uint64_t handle)

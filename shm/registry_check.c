@@ -304,7 +304,10 @@ static void check_header(struct check *k)
 		check_found(k, REGISTRY_BAD_HEADER, "header: the epoch is 0");
 	if (load_relaxed(&h->generation) > REGISTRY_GENERATION_MAX)
 		check_found(k, REGISTRY_BAD_HEADER, "header: the generation is out of range");
-	if (want.buckets != k->r->bucket_mask + 1 || want.size_bytes != k->r->size_bytes)
+	if (h->pages_kind >= PAGES_KIND_COUNT)
+		check_found(k, REGISTRY_BAD_HEADER, "header: it stands on unknown pages");
+	else if (want.buckets != k->r->bucket_mask + 1 ||
+		 pages_round(h->pages_kind, want.size_bytes) != k->r->size_bytes)
 		check_found(k, REGISTRY_BAD_HEADER,
 			    "header: index or file have another size than this shape needs");
 }

@@ -76,6 +76,27 @@ struct registry_header registry_layout(const struct registry_shape *shape);
 /** True when the header's counts are possible and its sections lie within `bytes`. */
 bool registry_layout_fits(const struct registry_header *h, uint64_t bytes);
 
+/* ---- registry_file.c ---- */
+
+/** The file while it is made. */
+struct registry_file {
+	enum pages_kind kind;
+	int run, home;     /**< the run directory, and where the file stands */
+	const char *where; /**< path of the latter */
+	char name[96];     /**< of the file */
+	char fresh[104];   /**< until it is published */
+	char before[256];  /**< what the run directory's link pointed to, "": there was none */
+	bool made;         /**< `fresh` is there */
+};
+/** Make and map `r->size_bytes` zero bytes, and open `r->fd`. registry_file_end() must follow in
+ * any case. */
+int registry_file_make(struct registry *r, struct registry_file *f, const char *run_dir,
+		       const struct registry_config *config, const struct registry_shape *shape,
+		       struct error_text *error);
+/** Give the file its name. */
+int registry_file_publish(struct registry_file *f, struct error_text *error);
+void registry_file_end(struct registry_file *f);
+
 /* ---- registry_open.c ---- */
 
 /** Check the header against the file's size and set the addresses; `what` names it in sentences. */

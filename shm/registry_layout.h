@@ -194,7 +194,11 @@ struct registry_header {
 	uint64_t changes;    /**< number of changes ever made to components (W1) */
 	uint64_t generation; /**< of the newest handle given out; stored before it is shown */
 	uint64_t stopped_ns; /**< set by an orderly stop, 0 while running or after a crash */
-	uint64_t pad[4];
+	/* Constant like the lines above. */
+	uint64_t huge_bytes; /**< of the file that the node found on 2 MiB pages */
+	uint32_t pages_kind; /**< enum pages_kind that was asked for */
+	int32_t numa_node;   /**< struct pages_facts */
+	uint64_t pad[2];
 };
 HAVEN_STATIC_ASSERT(sizeof(struct registry_header) % HAVEN_CACHE_LINE == 0, "whole lines");
 

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -96,6 +97,27 @@ int registry_open_fd(struct registry *r, int fd, struct error_text *error)
 	return map_and_bind(r, fd, "the registry", error);
 }
 
+/** The registry of a run directory. It may be a link, to a file of 2 MiB pages; what it leads to is
+ *  looked at before it is opened, for opening a device may have effects. */
+static int open_in(int dir, int flags)
+{
+	int inner = openat(dir, REGISTRY_FILE, flags | O_NOFOLLOW), place, e;
+	char path[32];
+	struct stat st;
+
+	if (inner >= 0 || errno != ELOOP)
+		return inner;
+	place = openat(dir, REGISTRY_FILE, O_PATH | O_CLOEXEC);
+	if (place < 0)
+		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", place);
+	inner = fstat(place, &st) == 0 && S_ISREG(st.st_mode) ? open(path, flags) : -1;
+	e = errno;
+	close(place);
+	errno = e;
+	return inner;
+}
+
 /** Open `path`, or the registry in it when it is a directory. Returns a descriptor or -1. */
 static int open_path(const char *path)
 {
@@ -106,7 +128,7 @@ static int open_path(const char *path)
 
 	if (fd < 0 || fstat(fd, &st) != 0 || !S_ISDIR(st.st_mode))
 		return fd;
-	inner = openat(fd, REGISTRY_FILE, flags | O_NOFOLLOW);
+	inner = open_in(fd, flags);
 	e = errno;
 	close(fd);
 	errno = e;

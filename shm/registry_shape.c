@@ -65,6 +65,36 @@ static void take_default(uint32_t *field, uint32_t value)
 		*field = value;
 }
 
+void registry_shape_parts(const struct registry_shape *s, struct registry_part out[REGISTRY_PARTS])
+{
+	const uint64_t object = sizeof(struct registry_hot) + sizeof(struct registry_cold);
+	const struct registry_part part[REGISTRY_PARTS] = {
+		{"components", s->components,
+		 s->components * (object + sizeof(uint32_t)) +
+			 buckets_for(s->components) * sizeof(struct registry_bucket)},
+		{"spare", s->spare, s->spare * object},
+		{"gates", s->gates, s->gates * sizeof(struct registry_gate)},
+		{"lanes", s->lanes, s->lanes * sizeof(struct registry_lane)},
+		{"clients", s->clients, s->clients * sizeof(struct registry_client)},
+		{"events", s->events, event_ring_bytes(s->events)},
+		{"changes", s->changes, registry_watch_bytes(s->changes)},
+		{"counters", s->counters_bytes, s->counters_bytes},
+	};
+
+	memcpy(out, part, sizeof(part));
+}
+
+unsigned registry_shape_largest(const struct registry_part part[REGISTRY_PARTS])
+{
+	unsigned most = 0;
+
+	for (unsigned i = 1; i < REGISTRY_PARTS; i++) {
+		if (part[i].bytes > part[most].bytes)
+			most = i;
+	}
+	return most;
+}
+
 int registry_shape_check(struct registry_shape *shape, uint64_t *bytes, struct error_text *error)
 {
 	uint32_t value, limit;

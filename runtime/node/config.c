@@ -290,6 +290,7 @@ static const struct config_key file_keys[] = {
 	{"confidential", take_confidential, false, NULL},
 	{"timers", take_timers, false, NULL},
 	{"poll", take_poll, false, NULL},
+	{"registry", config_take_registry, false, NULL},
 	{"nodes", take_nodes, true, "nodes: a list, each with name, run_dir and ports"},
 	{"groups", take_groups, false, NULL},
 };
@@ -297,6 +298,7 @@ static const struct config_key file_keys[] = {
 static void config_defaults(struct config *c, const char *path)
 {
 	snprintf(c->path, sizeof(c->path), "%s", path);
+	c->registry.numa = CONFIG_NUMA_AUTO;
 	c->timers = (struct config_timers){.interval_ns = NSEC_PER_MSEC,
 					   .suspect_ns = 10 * NSEC_PER_MSEC,
 					   .lease_ns = 30 * NSEC_PER_MSEC,

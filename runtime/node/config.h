@@ -16,6 +16,8 @@
 
 #include "error.h"
 #include "haven_types.h"
+#include "pages.h"
+#include "registry_layout.h"
 
 #define CONFIG_PATH_MAX 256
 /** Longest run directory: its longest socket path, DPDK's included, must fit sockaddr_un. */
@@ -95,6 +97,29 @@ struct config_timers {
 		mirror_mark;
 };
 
+/** Sizes of the registry by their places in struct registry_shape. */
+enum config_registry_field {
+	CONFIG_REGISTRY_COMPONENTS = 0,
+	CONFIG_REGISTRY_SPARE,
+	CONFIG_REGISTRY_GATES,
+	CONFIG_REGISTRY_LANES,
+	CONFIG_REGISTRY_CLIENTS,
+	CONFIG_REGISTRY_EVENTS,
+	CONFIG_REGISTRY_CHANGES,
+	CONFIG_REGISTRY_COUNTERS,
+	CONFIG_REGISTRY_FIELDS
+};
+#define CONFIG_NUMA_AUTO (-1) /**< near the CPU of the poll loop */
+#define CONFIG_NUMA_NONE (-2)
+
+struct config_registry {
+	struct registry_shape shape; /**< 0: the default */
+	enum pages_kind pages;
+	char huge_dir[CONFIG_PATH_MAX]; /**< absolute; for PAGES_HUGE */
+	int32_t numa;                   /**< a node's number, or CONFIG_NUMA_… */
+	struct config_mark mark, field_mark[CONFIG_REGISTRY_FIELDS], pages_mark, numa_mark;
+};
+
 struct config {
 	char path[CONFIG_PATH_MAX];
 	char folder[CONFIG_PATH_MAX]; /**< of the file, absolute: relative paths in it start here */
@@ -103,6 +128,7 @@ struct config {
 	bool poll_busy;
 	bool confidential; /**< views and records are encrypted between nodes */
 	struct config_timers timers;
+	struct config_registry registry;
 	uint32_t n_nodes, n_groups, n_instances;
 	struct config_node node[HAVEN_NODES_MAX];
 	struct config_group group[CONFIG_GROUPS_MAX];
@@ -143,6 +169,20 @@ void config_check_ports(struct config *c);
 bool config_ip_equal(const struct config_ip *a, const struct config_ip *b);
 /** True when `ip` is in the network of the port's address. */
 bool config_port_reaches(const struct config_port *p, const struct config_ip *ip);
+
+/* ---- config_registry.c ----------------------------------------------------------------------- */
+
+/** The registry's sizes as configured; `counters_room` bytes for counters unless the file says
+ *  otherwise. What is 0 takes the registry's own default. */
+void config_registry_shape(const struct config *c, uint32_t counters_room,
+			   struct registry_shape *out);
+/**
+ * Whether the registry has room on this host: memory, the pool of 2 MiB pages, the NUMA node, and,
+ * if `me` is not NULL, its run directory; and whether `counters_needed` bytes fit. Adds findings
+ * that name the field, the bytes needed and the bytes free.
+ */
+void config_check_registry(struct config *c, const struct config_node *me, uint32_t counters_needed,
+			   uint32_t counters_room);
 
 /* ---- config_check.c ------------------------------------------------------------------------- */
 

@@ -308,6 +308,34 @@ bool config_number(struct config_reader *r, yaml_node_t *node, const char *what,
 	return true;
 }
 
+bool config_bytes(struct config_reader *r, yaml_node_t *node, const char *what, uint64_t max,
+		  uint64_t *out)
+{
+	const char *text = config_scalar(r, node, what);
+	unsigned long long value = 0, unit = 0;
+	char *end = NULL;
+
+	if (!text)
+		return false;
+	errno = 0;
+	if (text[0] >= '0' && text[0] <= '9')
+		value = strtoull(text, &end, 10);
+	if (end)
+		unit = !*end                 ? 1
+		       : !strcmp(end, "KiB") ? 1024
+		       : !strcmp(end, "MiB") ? 1024 * 1024
+					     : 0;
+	if (errno || unit == 0 || value == 0 || value > max / unit) {
+		config_note(r->config, false, config_mark_of(node),
+			    "write a number of bytes, bare or with its unit: 65536, 64KiB, 1MiB",
+			    "%s '%.40s' is not a size from 1 to %llu bytes", what, text,
+			    (unsigned long long)max);
+		return false;
+	}
+	*out = value * unit;
+	return true;
+}
+
 int config_word(struct config_reader *r, yaml_node_t *node, const char *what,
 		const char *const *words, unsigned n_words)
 {

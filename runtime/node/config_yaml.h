@@ -45,6 +45,9 @@ bool config_path(struct config_reader *r, yaml_node_t *node, const char *what, c
 bool config_duration(struct config_reader *r, yaml_node_t *node, const char *what, uint64_t *out);
 bool config_number(struct config_reader *r, yaml_node_t *node, const char *what, uint64_t min,
 		   uint64_t max, uint64_t *out);
+/** A number of bytes, 1…`max`, bare or with a unit KiB or MiB. */
+bool config_bytes(struct config_reader *r, yaml_node_t *node, const char *what, uint64_t max,
+		  uint64_t *out);
 bool config_boolean(struct config_reader *r, yaml_node_t *node, const char *what, bool *out);
 /** One of `words`; its index, or -1 when noted. */
 int config_word(struct config_reader *r, yaml_node_t *node, const char *what,
@@ -52,5 +55,8 @@ int config_word(struct config_reader *r, yaml_node_t *node, const char *what,
 
 /** One port of `r->node` (config_port.c). */
 void config_port_take(struct config_reader *r, yaml_node_t *node);
+
+/** config_registry.c: the value of the key `registry`. */
+void config_take_registry(struct config_reader *r, yaml_node_t *v);
 
 #endif

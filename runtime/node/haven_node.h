@@ -51,9 +51,10 @@ struct haven_node_options {
 };
 
 /**
- * Check a configuration file: structure, values, the rules between them, the key file, and
- * the stalls of this host, which are measured for 100 ms. Everything found is reported.
- * `options->node` may be NULL. Returns 0 (warnings included) or -HAVEN_ECONFIG.
+ * Check a configuration file: structure, values, the rules between them, the key file, whether
+ * this host has room for the registry, and its stalls, which are measured for 100 ms. Everything
+ * found is reported. `options->node` may be NULL; if not, its run directory is looked at. Returns 0
+ * (warnings included) or -HAVEN_ECONFIG.
  */
 int haven_node_check(const struct haven_node_options *options);
 

@@ -92,6 +92,8 @@ static uint64_t loop_gap(struct haven_node *n, uint64_t now)
 	struct loop *l = &n->loop;
 	uint64_t gap = l->turn_ns ? now - l->turn_ns : 0;
 
+	if (l->turn_ns)
+		histogram_add(&n->meters.loop_gap, gap);
 	l->turn_ns = now;
 	l->polls++;
 	if (gap > l->gap_max_ns)
@@ -128,13 +130,15 @@ unsigned loop_turn(struct haven_node *n)
 {
 	uint64_t now = clock_now_ns();
 	bool stalled = loop_gap(n, now) > n->brain_config.stall_ns;
-	unsigned work = 0;
+	unsigned work = 0, commands;
 
 	for (unsigned i = 0; i < n->n_ports; i++)
 		work += loop_receive(n, i, stalled ? FRAMES_AFTER_STALL : FRAMES_PER_TURN);
 	now = clock_now_ns();
 	work += local_scan(n, now);
-	work += local_commands(n, now);
+	commands = local_commands(n, now);
+	n->loop.commands += commands;
+	work += commands;
 	loop_pump(n, now);
 	work += loop_tick(n);
 	for (unsigned i = 0; i < n->n_ports; i++)

@@ -36,7 +36,7 @@ struct loop {
 	uint64_t gap_max_ns, gap_second_ns, gap_recent_ns, second_ends_ns;
 	uint64_t stalls, polls;
 	uint64_t stall_told_ns, stall_told_gap_ns; /**< the newest one that became an event */
-	uint64_t frames_in, frames_out, frames_unsent;
+	uint64_t frames_in, frames_out, frames_unsent, commands;
 	uint64_t fault[FRAME_FAULT_COUNT];
 	uint64_t peer_faults[HAVEN_NODES_MAX];
 };

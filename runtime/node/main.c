@@ -19,7 +19,7 @@ static struct haven_node *running;
 
 static const char usage[] =
 	"usage: havend --config FILE --node NAME [options]\n"
-	"       havend --check FILE [--force]\n"
+	"       havend --check FILE [--node NAME] [--force]\n"
 	"\n"
 	"  --config FILE      cluster configuration, the same on every node\n"
 	"  --node NAME        which of its nodes this is\n"

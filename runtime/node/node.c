@@ -20,6 +20,7 @@
 #include "haven_assert.h"
 #include "mirror_io.h"
 #include "placement.h"
+#include "registry_start.h"
 #include "run_dir.h"
 
 #define FRAME_BUFFERS 4095u
@@ -106,11 +107,24 @@ static int host_check(const struct haven_node_options *o, struct config *c, int 
 	return -HAVEN_ECONFIG;
 }
 
+/* Whether the registry has room here. */
+static int room_check(const struct haven_node_options *o, struct config *c)
+{
+	uint32_t before = c->n_findings, errors = c->errors;
+	int me = o->node ? config_node_find(c, o->node) : -1;
+
+	registry_start_check(c, me >= 0 ? &c->node[me] : NULL);
+	report_findings(o, c, before);
+	return c->errors == errors ? 0 : -HAVEN_ECONFIG;
+}
+
 int haven_node_check(const struct haven_node_options *o)
 {
 	struct config *c;
 	int err = node_config_get(&c, o);
 
+	if (!err)
+		err = room_check(o, c);
 	if (!err)
 		err = host_check(o, c, -1, CHECK_WINDOW_NS);
 	config_free(c);
@@ -199,6 +213,8 @@ int haven_node_open(struct haven_node **out, const struct haven_node_options *op
 		if (err)
 			report_error(options, err, &error);
 	}
+	if (!err)
+		err = room_check(options, n->config);
 	if (!err && !options->force)
 		err = host_check(options, n->config, n->cpu, START_WINDOW_NS);
 	if (err) {
@@ -352,25 +368,6 @@ static int start_brain(struct haven_node *n, struct error_text *error)
 	return 0;
 }
 
-static int start_registry(struct haven_node *n, struct error_text *error)
-{
-	const struct config_timers *t = &n->config->timers;
-	const struct registry_config r = {.cluster = n->config->cluster,
-					  .node = n->me->name,
-					  .release = n->me->release,
-					  .incarnation = n->incarnation,
-					  .interval_ns = t->interval_ns,
-					  .lease_ns = t->lease_ns,
-					  .suspect_ns = t->suspect_ns,
-					  .guard_ns = t->guard_ns};
-	int err = registry_create(&n->registry, n->me->run_dir, &r, error);
-
-	if (err)
-		return err;
-	rcu_domain_init(&n->rcu, &n->registry.header->rcu_epoch);
-	return 0;
-}
-
 static int node_start(struct haven_node *n, struct error_text *error)
 {
 	int err;
@@ -386,7 +383,7 @@ static int node_start(struct haven_node *n, struct error_text *error)
 	if (!err)
 		err = start_brain(n, error);
 	if (!err)
-		err = start_registry(n, error);
+		err = registry_start(n, error);
 	if (err)
 		return err;
 	err = settings_begin(n, error);

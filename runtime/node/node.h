@@ -17,6 +17,7 @@
 #include "haven_node.h"
 #include "local.h"
 #include "loop.h"
+#include "meters.h"
 #include "port.h"
 #include "publish.h"
 #include "rcu.h"
@@ -49,6 +50,7 @@ struct haven_node {
 	struct loop loop;
 	struct local local;
 	struct publish publish;
+	struct meters meters;
 
 	struct command_queue to_loop, to_control;
 	struct control *control;

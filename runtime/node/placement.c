@@ -79,6 +79,27 @@ int placement_cpu(int wanted, unsigned index, struct error_text *error)
 	return cpu;
 }
 
+int placement_numa_node(int cpu)
+{
+	struct error_text ignored;
+	hwloc_topology_t topology;
+	hwloc_bitmap_t cpus, nodes;
+	int node = -1;
+
+	if (cpu < 0 || topology_load(&topology, &ignored) != 0)
+		return -1;
+	cpus = hwloc_bitmap_alloc();
+	nodes = hwloc_bitmap_alloc();
+	hwloc_bitmap_only(cpus, (unsigned)cpu);
+	hwloc_cpuset_to_nodeset(topology, cpus, nodes);
+	if (hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_NUMANODE) > 1)
+		node = hwloc_bitmap_first(nodes);
+	hwloc_bitmap_free(nodes);
+	hwloc_bitmap_free(cpus);
+	hwloc_topology_destroy(topology);
+	return node;
+}
+
 void placement_memory(int cpu)
 {
 	struct error_text ignored;

@@ -12,6 +12,9 @@
  * Errors: EINVAL (not allowed; the allowed ones are named), ESYS.
  */
 int placement_cpu(int wanted, unsigned index, struct error_text *error);
+/** Number of the NUMA node that the CPU belongs to, as the system counts; -1 when there is only
+ * one, or nothing is known. */
+int placement_numa_node(int cpu);
 /** Let the calling thread take its future memory from the NUMA node of the CPU, where that is
  *  possible; elsewhere nothing changes. */
 void placement_memory(int cpu);

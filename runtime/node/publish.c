@@ -22,6 +22,7 @@ void publish_event(struct haven_node *n, struct event *e, uint64_t now)
 	if (!e->epoch)
 		e->epoch = brain_view(n->brain)->epoch;
 	event_ring_publish(n->registry.events, n->registry.shape.events, e);
+	n->publish.events[e->severity]++;
 }
 
 /* ---- status --------------------------------------------------------------------------------- */
@@ -138,6 +139,7 @@ static void fill_status(struct haven_node *n, uint64_t now)
 		fill_instance(n, i, &s->instance[i], v);
 	registry_status_publish(&n->registry, s);
 	fill_gates(n, v);
+	meters_publish(n, now);
 }
 
 /* ---- ports ----------------------------------------------------------------------------------- */

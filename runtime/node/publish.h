@@ -37,6 +37,7 @@ struct publish {
 		uint64_t since_ns, since_wall_ns, since_epoch;
 	} instance[HAVEN_INSTANCES_MAX];
 	uint32_t ports_up;
+	uint64_t events[EVENT_CRITICAL + 1]; /**< told so far, by severity */
 	/** Read by others inside rcu_read_lock(); replaced as a whole. */
 	struct publish_snapshot *snapshot;
 	struct publish_snapshot pool[PUBLISH_SNAPSHOTS];

@@ -93,6 +93,8 @@ static void strip(struct config *c)
 	t->guard_mark = t->stuck_mark = t->mirror_mark = none;
 	c->key_mark = c->nodes_mark = none;
 	memset(c->instance_mark, 0, sizeof(c->instance_mark));
+	memset(c->registry.field_mark, 0, sizeof(c->registry.field_mark));
+	c->registry.mark = c->registry.pages_mark = c->registry.numa_mark = none;
 	for (unsigned i = 0; i < HAVEN_NODES_MAX; i++) {
 		struct config_node *n = &c->node[i];
 

@@ -204,6 +204,42 @@ static void do_load(struct fixture *f, char **word)
 	}
 }
 
+/* count NAME LABELS UNIT VALUE: a counter with this value */
+static void do_count(struct fixture *f, char **word)
+{
+	const struct counter_spec spec = {.name = word[1],
+					  .labels = word[2][0] == '-' ? "" : word[2],
+					  .unit = word[3],
+					  .help = "Counted by the fixture."};
+	struct error_text error;
+	uint64_t *value = NULL;
+
+	if (counters_add(registry_counters(&f->registry), &spec, &value, &error)) {
+		fprintf(stderr, "%s\n", error.text);
+		exit(1);
+	}
+	store_relaxed(value, strtoull(word[4], NULL, 10));
+}
+
+/* times NAME FIRST LAST: a histogram of nanoseconds with each value from FIRST to LAST */
+static void do_times(struct fixture *f, char **word)
+{
+	const struct counter_spec spec = {.name = word[1],
+					  .unit = "ns",
+					  .help = "Measured by the fixture.",
+					  .kind = COUNTER_HISTOGRAM,
+					  .top_bits = 36};
+	struct error_text error;
+	struct histogram h;
+
+	if (counters_add_histogram(registry_counters(&f->registry), &spec, &h, &error)) {
+		fprintf(stderr, "%s\n", error.text);
+		exit(1);
+	}
+	for (uint64_t v = strtoull(word[2], NULL, 10); v <= strtoull(word[3], NULL, 10); v++)
+		histogram_add(&h, v);
+}
+
 /* remove: the component */
 static void do_remove(struct fixture *f)
 {
@@ -345,6 +381,10 @@ static void obey(struct fixture *f, const char *run_dir, char *line)
 		do_component(f, word);
 	else if (!strcmp(word[0], "load"))
 		do_load(f, word);
+	else if (!strcmp(word[0], "count"))
+		do_count(f, word);
+	else if (!strcmp(word[0], "times"))
+		do_times(f, word);
 	else if (!strcmp(word[0], "remove"))
 		do_remove(f);
 	else if (!strcmp(word[0], "role"))
