@@ -57,7 +57,7 @@ static int header_fill(struct registry_header *h, const struct registry_config *
 	h->started_wall_ns = clock_wall_ns();
 	h->pid = getpid();
 	h->pid_start_ticks = process_start_ticks(h->pid);
-	h->rcu_epoch = 1;
+	h->rcu_epoch = config->rcu_epoch_floor + 1;
 	h->generation = generation_clock();
 	if (h->generation < config->generation_floor)
 		h->generation = config->generation_floor;
@@ -118,16 +118,20 @@ static void file_drop(struct registry *r)
 	*r = (struct registry){.fd = -1};
 }
 
-static int explain(int e, const char *run_dir, struct error_text *error)
+static int explain(int e, const char *run_dir, uint64_t bytes, struct error_text *error)
 {
+	unsigned long long mib = (bytes + (1u << 20) - 1) >> 20;
 	int code = HAVEN_ESYS;
 
+	if (e == ENOSPC || e == ENOMEM || e == EDQUOT || e == EFBIG)
+		return error_set(error, HAVEN_ENOMEM,
+				 "cannot make %.150s/" REGISTRY_FILE
+				 ", %llu MiB beside an old one: %s; free space or make it smaller",
+				 run_dir, mib, strerror(e));
 	if (e == ENOENT || e == ENOTDIR)
 		code = HAVEN_ENOENT;
 	else if (e == EACCES || e == EPERM || e == EROFS)
 		code = HAVEN_EPERM;
-	else if (e == ENOSPC || e == ENOMEM || e == EDQUOT)
-		code = HAVEN_ENOMEM;
 	return error_set(error, code, "cannot make %.150s/" REGISTRY_FILE ": %s", run_dir,
 			 strerror(e));
 }
@@ -145,29 +149,30 @@ static void sections_init(struct registry *r)
 	event_ring_init(r->events, r->shape.events);
 }
 
-/** Fill the new file and give it its name. Returns 0 or a Haven error. */
-static int file_publish(struct registry *r, int dir, const struct registry_header *h,
-			const char *run_dir, struct error_text *error)
+/** Fill the new file. Returns 0 or a Haven error. */
+static int file_fill(struct registry *r, const struct registry_header *h, struct error_text *error)
 {
 	int status;
 
 	memcpy(r->base, h, sizeof(*h));
+	/* Readers find the file by its name, so nobody sees it before it is published (H1). */
 	store_release(&((struct registry_header *)(void *)r->base)->magic, REGISTRY_MAGIC);
 	status = registry_bind(r, REGISTRY_FILE, error);
 	if (!status && registry_books_new(r, r->header->generation))
 		status = error_set(error, HAVEN_ENOMEM, "no memory for the books of %u components",
 				   r->shape.components);
-	if (status)
-		return status;
-	sections_init(r);
-	/* Readers find the file by its name, so nobody sees it before this (H1). */
-	if (renameat(dir, NEW_FILE, dir, REGISTRY_FILE) != 0)
-		return explain(errno, run_dir, error);
-	return 0;
+	if (!status)
+		sections_init(r);
+	return status;
 }
 
-int registry_create(struct registry *r, const char *run_dir, const struct registry_config *config,
-		    struct error_text *error)
+static int dir_open(const char *run_dir)
+{
+	return open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+int registry_prepare(struct registry *r, const char *run_dir, const struct registry_config *config,
+		     struct error_text *error)
 {
 	struct registry_shape shape = config->shape;
 	struct registry_header h;
@@ -181,18 +186,47 @@ int registry_create(struct registry *r, const char *run_dir, const struct regist
 	status = header_fill(&h, config, error);
 	if (status)
 		return status;
-	dir = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = dir_open(run_dir);
 	if (dir < 0)
-		return explain(errno, run_dir, error);
+		return explain(errno, run_dir, bytes, error);
 	status = file_make(r, dir, bytes);
-	status =
-		status ? explain(status, run_dir, error) : file_publish(r, dir, &h, run_dir, error);
-	if (status) {
-		unlinkat(dir, NEW_FILE, 0);
-		file_drop(r);
-	}
+	status = status ? explain(status, run_dir, bytes, error) : file_fill(r, &h, error);
 	close(dir);
+	if (status)
+		registry_discard(r, run_dir);
 	return status;
+}
+
+int registry_publish(struct registry *r, const char *run_dir, struct error_text *error)
+{
+	int dir = dir_open(run_dir), status = 0;
+
+	if (dir < 0 || renameat(dir, NEW_FILE, dir, REGISTRY_FILE) != 0)
+		status = explain(errno, run_dir, r->size_bytes, error);
+	if (dir >= 0)
+		close(dir);
+	if (status)
+		registry_discard(r, run_dir);
+	return status;
+}
+
+void registry_discard(struct registry *r, const char *run_dir)
+{
+	int dir = dir_open(run_dir);
+
+	if (dir >= 0) {
+		unlinkat(dir, NEW_FILE, 0);
+		close(dir);
+	}
+	file_drop(r);
+}
+
+int registry_create(struct registry *r, const char *run_dir, const struct registry_config *config,
+		    struct error_text *error)
+{
+	int status = registry_prepare(r, run_dir, config, error);
+
+	return status ? status : registry_publish(r, run_dir, error);
 }
 
 void registry_destroy(struct registry *r)

@@ -39,7 +39,7 @@
 #include "registry_inner.h"
 
 /** Items looked at per turn of the poll loop. */
-#define RECLAIM_MAX 64
+#define RECLAIM_MAX 128
 
 static void words_store(void *to, const void *from, size_t bytes)
 {
@@ -254,6 +254,24 @@ const struct registry_hot *registry_own(const struct registry *r, uint64_t handl
 	uint32_t slot = registry_slot_live(r, handle);
 
 	return slot == REGISTRY_NONE ? NULL : &r->writer->slot[slot].own;
+}
+
+const struct registry_hot *registry_own_find(const struct registry *r, const char *name)
+{
+	struct registry_key key;
+	uint32_t slot;
+
+	if (!registry_key_set(&key, name))
+		return NULL;
+	slot = registry_index_seek(r, &key);
+	return slot == REGISTRY_NONE ? NULL : &r->writer->slot[slot].own;
+}
+
+const struct registry_hot *registry_own_slot(const struct registry *r, uint32_t slot)
+{
+	const struct writer_slot *s = slot < r->components ? &r->writer->slot[slot] : NULL;
+
+	return s && s->use == USE_LIVE ? &s->own : NULL;
 }
 
 static void reclaim_one(struct registry *r, const struct writer_retired *x)
