@@ -136,6 +136,8 @@ unsigned loop_turn(struct haven_node *n)
 	work += local_scan(n, now);
 	work += local_commands(n, now);
 	loop_pump(n, now);
+	work += local_requests(n, now);
+	loop_pump(n, now);
 	work += loop_tick(n);
 	for (unsigned i = 0; i < n->n_ports; i++)
 		port_flush(&n->port[i]);

@@ -20,6 +20,7 @@
 #include "haven_assert.h"
 #include "mirror_io.h"
 #include "placement.h"
+#include "restart.h"
 #include "run_dir.h"
 
 #define FRAME_BUFFERS 4095u
@@ -321,25 +322,6 @@ static int start_brain(struct haven_node *n, struct error_text *error)
 	return 0;
 }
 
-static int start_registry(struct haven_node *n, struct error_text *error)
-{
-	const struct config_timers *t = &n->config->timers;
-	const struct registry_config r = {.cluster = n->config->cluster,
-					  .node = n->me->name,
-					  .release = n->me->release,
-					  .incarnation = n->incarnation,
-					  .interval_ns = t->interval_ns,
-					  .lease_ns = t->lease_ns,
-					  .suspect_ns = t->suspect_ns,
-					  .guard_ns = t->guard_ns};
-	int err = registry_create(&n->registry, n->me->run_dir, &r, error);
-
-	if (err)
-		return err;
-	rcu_domain_init(&n->rcu, &n->registry.header->rcu_epoch);
-	return 0;
-}
-
 static int node_start(struct haven_node *n, struct error_text *error)
 {
 	int err;
@@ -350,12 +332,13 @@ static int node_start(struct haven_node *n, struct error_text *error)
 				 "haven_node_eal_start() first");
 	eal_calm_interrupts(n->cpu);
 	err = start_auth(n, error);
+	/* What takes long comes before the ports: from then on peers are listened to. */
+	if (!err)
+		err = restart_registry(n, error);
 	if (!err)
 		err = start_ports(n, error);
 	if (!err)
 		err = start_brain(n, error);
-	if (!err)
-		err = start_registry(n, error);
 	if (err)
 		return err;
 	err = settings_begin(n, error);
@@ -366,6 +349,7 @@ static int node_start(struct haven_node *n, struct error_text *error)
 	command_queue_init(&n->to_loop);
 	command_queue_init(&n->to_control);
 	publish_init(n, clock_now_ns());
+	restart_tell(n, clock_now_ns());
 	return control_start(n, error);
 }
 
@@ -423,6 +407,7 @@ void haven_node_close(struct haven_node *n)
 		node_stop_serving(n);
 	else if (n->registry.base)
 		registry_destroy(&n->registry);
+	light_free(&n->local.light);
 	for (unsigned i = 0; i < n->n_ports; i++)
 		port_close(&n->port[i]);
 	if (n->pool)
