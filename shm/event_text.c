@@ -42,6 +42,10 @@ static const char *const kind_names[] = {
 	[EVENT_PORT_UP] = "port-up",
 	[EVENT_NO_SUCCESSOR] = "no-successor",
 	[EVENT_FIRST_PACKET] = "first-packet",
+	[EVENT_COMPONENTS_ADOPTED] = "components-adopted",
+	[EVENT_COMPONENTS_CLAIMED] = "components-claimed",
+	[EVENT_COMPONENTS_GONE] = "components-gone",
+	[EVENT_REGISTRY_LOST] = "registry-lost",
 };
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(kind_names) == EVENT_KIND_COUNT, "a label for every kind");
 
@@ -282,6 +286,35 @@ static bool say_component(struct sentence *s, const struct event *e)
 	}
 }
 
+/** Events of many components at once; false when the kind is none of these. */
+static bool say_components(struct sentence *s, const struct event *e)
+{
+	const unsigned long long a = e->a, b = e->b;
+
+	switch (e->kind) {
+	case EVENT_COMPONENTS_ADOPTED:
+		say(s,
+		    "%llu components taken over from the registry before in %s, %llu dropped "
+		    "whose process has ended",
+		    a, time_word(e->c).text, b);
+		break;
+	case EVENT_COMPONENTS_CLAIMED:
+		say(s, "process %llu came back to its %llu components", a, b);
+		break;
+	case EVENT_COMPONENTS_GONE:
+		say(s, "%llu components of process %llu are gone", b, a);
+		break;
+	case EVENT_REGISTRY_LOST:
+		say(s, "nothing is taken over from the registry before");
+		break;
+	default:
+		return false;
+	}
+	if (e->detail[0])
+		say(s, " (%s)", e->detail);
+	return true;
+}
+
 /** Events of instances; false when the kind is none of these. */
 static bool say_instance(struct sentence *s, const struct event *e, const struct event_names *names)
 {
@@ -337,7 +370,8 @@ int event_sentence(const struct event *e, const struct event_names *names, char 
 	struct sentence s = {.out = out, .size = size};
 
 	out[0] = 0;
-	if (!say_cluster(&s, e, names) && !say_component(&s, e) && !say_instance(&s, e, names))
+	if (!say_cluster(&s, e, names) && !say_component(&s, e) && !say_components(&s, e) &&
+	    !say_instance(&s, e, names))
 		say(&s, "event of unknown kind %u: %s", e->kind, e->detail);
 	for (size_t i = 0; i < s.used; i++)
 		if ((unsigned char)out[i] < 0x20 || (unsigned char)out[i] == 0x7f)

@@ -48,8 +48,14 @@ enum event_kind {
 	EVENT_SWITCHOVER_REFUSED, /**< detail = which check failed */
 	EVENT_PORT_DOWN,
 	EVENT_PORT_UP,
-	EVENT_NO_SUCCESSOR, /**< instance: nobody may serve it; detail = why */
-	EVENT_FIRST_PACKET, /**< reported by an application; a = ns after promotion */
+	EVENT_NO_SUCCESSOR,       /**< instance: nobody may serve it; detail = why */
+	EVENT_FIRST_PACKET,       /**< reported by an application; a = ns after promotion */
+	EVENT_COMPONENTS_ADOPTED, /**< from the registry before this one: a = how many, b = dropped
+				       for their process has ended, c = it took ns; detail = what
+				       else could not be kept */
+	EVENT_COMPONENTS_CLAIMED, /**< a process came back: a = pid, b = its components */
+	EVENT_COMPONENTS_GONE,    /**< without instances: a = pid, b = how many; detail = why */
+	EVENT_REGISTRY_LOST,      /**< the one before this cannot be taken over; detail = why */
 	EVENT_KIND_COUNT
 };
 

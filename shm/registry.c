@@ -51,7 +51,7 @@ static int header_fill(struct registry_header *h, const struct registry_config *
 	h->started_wall_ns = clock_wall_ns();
 	h->pid = getpid();
 	h->pid_start_ticks = process_start_ticks(h->pid);
-	h->rcu_epoch = 1;
+	h->rcu_epoch = config->rcu_epoch_floor + 1;
 	h->generation = generation_clock();
 	if (h->generation < config->generation_floor)
 		h->generation = config->generation_floor;
@@ -93,6 +93,7 @@ static int file_fill(struct registry *r, const struct registry_header *h, struct
 	int status;
 
 	memcpy(r->base, h, sizeof(*h));
+	/* Readers find the file by its name, so nobody sees it before it is published (H1). */
 	store_release(&((struct registry_header *)(void *)r->base)->magic, REGISTRY_MAGIC);
 	status = registry_bind(r, REGISTRY_FILE, error);
 	if (!status && registry_books_new(r, r->header->generation))
@@ -105,8 +106,8 @@ static int file_fill(struct registry *r, const struct registry_header *h, struct
 	return status;
 }
 
-int registry_create(struct registry *r, const char *run_dir, const struct registry_config *config,
-		    struct error_text *error)
+int registry_prepare(struct registry *r, const char *run_dir, const struct registry_config *config,
+		     struct error_text *error)
 {
 	struct registry_shape shape = config->shape;
 	struct registry_file file;
@@ -131,12 +132,39 @@ int registry_create(struct registry *r, const char *run_dir, const struct regist
 		h.numa_node = facts.numa_node;
 		status = file_fill(r, &h, error);
 	}
-	if (!status)
-		status = registry_file_publish(&file, error);
-	registry_file_end(&file);
-	if (status)
+	if (status) {
+		registry_file_end(&file);
 		file_drop(r);
+	} else {
+		r->writer->file = file;
+	}
 	return status;
+}
+
+int registry_publish(struct registry *r, struct error_text *error)
+{
+	int status = registry_file_publish(&r->writer->file, error);
+
+	if (status)
+		registry_discard(r);
+	else
+		registry_file_end(&r->writer->file);
+	return status;
+}
+
+void registry_discard(struct registry *r)
+{
+	if (r->writer)
+		registry_file_end(&r->writer->file);
+	file_drop(r);
+}
+
+int registry_create(struct registry *r, const char *run_dir, const struct registry_config *config,
+		    struct error_text *error)
+{
+	int status = registry_prepare(r, run_dir, config, error);
+
+	return status ? status : registry_publish(r, error);
 }
 
 void registry_destroy(struct registry *r)

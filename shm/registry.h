@@ -47,8 +47,8 @@ struct registry_config {
 	struct registry_shape shape;
 	struct pages_options pages;
 	const char *huge_dir; /**< a hugetlbfs; for PAGES_HUGE only */
-	/** Generations of an earlier registry of this node (header.generation), 0: none known. */
-	uint64_t generation_floor;
+	/** What an earlier registry of this node has reached (registry_floors()), 0: none known. */
+	uint64_t generation_floor, rcu_epoch_floor;
 };
 /** Bytes of a registry of this shape; defaults are filled in. Returns 0 or -HAVEN_EINVAL with the
  *  sentence that names the field. */
@@ -79,6 +79,15 @@ uint64_t registry_books_bytes(const struct registry_shape *shape);
  */
 int registry_create(struct registry *r, const char *run_dir, const struct registry_config *config,
 		    struct error_text *error);
+/** The same in two steps, so that what is adopted in between is there before anybody sees the file:
+ *  until registry_publish() an old `run_dir`/registry stays what everybody finds, also when the
+ *  node is killed. After an error of either step `r` is empty. `run_dir` and `huge_dir` must stay
+ *  until the second step. */
+int registry_prepare(struct registry *r, const char *run_dir, const struct registry_config *config,
+		     struct error_text *error);
+int registry_publish(struct registry *r, struct error_text *error);
+/** Give a prepared registry up. */
+void registry_discard(struct registry *r);
 /** Mark an orderly stop and unmap. The file stays for post-mortem readers. */
 void registry_destroy(struct registry *r);
 
@@ -100,6 +109,9 @@ int registry_update(struct registry *r, const struct registry_component *c, stru
 int registry_remove(struct registry *r, uint64_t handle, struct rcu_domain *rcu);
 /** The node's own truth about a live component (never the mapped words), NULL: stale. */
 const struct registry_hot *registry_own(const struct registry *r, uint64_t handle);
+/** The same by name, and by slot of the directory. */
+const struct registry_hot *registry_own_find(const struct registry *r, const char *name);
+const struct registry_hot *registry_own_slot(const struct registry *r, uint32_t slot);
 /** Reserve `count` lane lines, contiguous and zeroed, without an owner. Returns the first index or
  *  -HAVEN_EFULL. */
 int registry_lanes_reserve(struct registry *r, uint32_t count);
@@ -169,12 +181,20 @@ int registry_find_copy(const struct registry *r, const char *name, struct regist
 int registry_get_copy(const struct registry *r, uint64_t handle, struct registry_component *out);
 /** Whatever the slot shows. ENOENT: nothing. */
 int registry_copy_slot(const struct registry *r, uint32_t slot, struct registry_component *out);
+/** The same of a registry whose node is dead: without tries, EAGAIN: no node left it so. */
+int registry_copy_dead(const struct registry *r, uint32_t slot, struct registry_component *out);
 /** Copy a gate whose role, epoch and generation belong together; false while it changes. Who acts
  * by `valid_until_ns` loads it (acquire) before he looks at the generation he has confirmed. */
 bool registry_gate_copy(const struct registry_gate *gate, struct registry_gate *out);
 /** Consistent copy of the status block; counts are within their arrays, strings end. Returns 0, or
  *  -HAVEN_EAGAIN when no clean view was had (the node may have died in the middle of a change). */
 int registry_copy_status(const struct registry *r, struct registry_status *out);
+/**
+ * What a successor must start above: generations of handles and of gates, the epoch of readers.
+ * Each is raised to what `r` shows if that is more. Returns 0 or -HAVEN_ECORRUPT: no node can have
+ * come so far, and nothing is changed.
+ */
+int registry_floors(const struct registry *r, uint64_t *generation, uint64_t *rcu_epoch);
 /** True while the process that wrote it lives (pid and start time). */
 bool registry_writer_alive(const struct registry *r);
 

@@ -117,6 +117,16 @@ static int places_open(struct registry_file *f, const char *run_dir,
 
 /* ---- making it ------------------------------------------------------------------------------- */
 
+/** Returns 0 or an errno. */
+static int set_size(int fd, uint64_t bytes)
+{
+	int status = EINTR;
+
+	for (int i = 0; i < ALLOCATE_TRIES && status == EINTR; i++)
+		status = ftruncate(fd, (off_t)bytes) == 0 ? 0 : errno;
+	return status;
+}
+
 static int allocate(int fd, uint64_t bytes)
 {
 	int status = EINTR;
@@ -132,11 +142,11 @@ static int allocate(int fd, uint64_t bytes)
 static int pages_make(struct registry *r, int fd, const struct pages_options *pages,
 		      struct error_text *error)
 {
+	int status = set_size(fd, r->size_bytes);
 	void *base;
-	int status;
 
-	if (ftruncate(fd, (off_t)r->size_bytes) != 0)
-		return errno;
+	if (status)
+		return status;
 	base = mmap(NULL, r->size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (base == MAP_FAILED)
 		return errno;

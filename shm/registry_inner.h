@@ -48,6 +48,17 @@ struct writer_retired {
 	uint32_t count : 30; /**< of lane lines */
 };
 
+/** The file while it is made. */
+struct registry_file {
+	enum pages_kind kind;
+	int run, home;     /**< the run directory, and where the file stands */
+	const char *where; /**< path of the latter */
+	char name[96];     /**< of the file */
+	char fresh[104];   /**< until it is published */
+	char before[256];  /**< what the run directory's link pointed to, "": there was none */
+	bool made;         /**< `fresh` is there */
+};
+
 struct registry_writer {
 	void *memory; /**< all arrays below, one populated mapping */
 	size_t memory_bytes;
@@ -66,6 +77,7 @@ struct registry_writer {
 	uint32_t retired_head, retired_count, retired_max;
 	uint32_t held; /**< objects replaced by updates and still waiting; at most shape.spare */
 	uint32_t gate_from, lane_from; /**< nothing below is free */
+	struct registry_file file;     /**< until it is published */
 	struct counters counters;
 };
 
@@ -78,16 +90,6 @@ bool registry_layout_fits(const struct registry_header *h, uint64_t bytes);
 
 /* ---- registry_file.c ---- */
 
-/** The file while it is made. */
-struct registry_file {
-	enum pages_kind kind;
-	int run, home;     /**< the run directory, and where the file stands */
-	const char *where; /**< path of the latter */
-	char name[96];     /**< of the file */
-	char fresh[104];   /**< until it is published */
-	char before[256];  /**< what the run directory's link pointed to, "": there was none */
-	bool made;         /**< `fresh` is there */
-};
 /** Make and map `r->size_bytes` zero bytes, and open `r->fd`. registry_file_end() must follow in
  * any case. */
 int registry_file_make(struct registry *r, struct registry_file *f, const char *run_dir,

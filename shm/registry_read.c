@@ -106,22 +106,28 @@ bool registry_object_copy(const struct registry *r, uint32_t place, struct regis
 	return !(version & 1) && load_relaxed(&hot->version) == version;
 }
 
+int registry_copy_dead(const struct registry *r, uint32_t slot, struct registry_component *out)
+{
+	uint32_t place = slot < r->components ? registry_place_of(r, slot) : REGISTRY_NONE;
+
+	if (place == REGISTRY_NONE)
+		return -HAVEN_ENOENT;
+	/* Still shown by the slot after the copy: so it was this slot's object then. */
+	if (!registry_object_copy(r, place, out) || registry_place_of(r, slot) != place)
+		return -HAVEN_EAGAIN;
+	out->hot.name[HAVEN_NAME_MAX - 1] = 0;
+	out->cold.group[HAVEN_NAME_MAX - 1] = 0;
+	out->cold.release[HAVEN_NAME_MAX - 1] = 0;
+	return 0;
+}
+
 int registry_copy_slot(const struct registry *r, uint32_t slot, struct registry_component *out)
 {
-	if (slot >= r->components)
-		return -HAVEN_ENOENT;
 	for (int i = 0; i < COPY_TRIES; i++, step_aside(i)) {
-		uint32_t place = registry_place_of(r, slot);
+		int status = registry_copy_dead(r, slot, out);
 
-		if (place == REGISTRY_NONE)
-			return -HAVEN_ENOENT;
-		/* Still shown by the slot after the copy: so it was this slot's object then. */
-		if (registry_object_copy(r, place, out) && registry_place_of(r, slot) == place) {
-			out->hot.name[HAVEN_NAME_MAX - 1] = 0;
-			out->cold.group[HAVEN_NAME_MAX - 1] = 0;
-			out->cold.release[HAVEN_NAME_MAX - 1] = 0;
-			return 0;
-		}
+		if (status != -HAVEN_EAGAIN)
+			return status;
 	}
 	return -HAVEN_EAGAIN;
 }
@@ -193,6 +199,30 @@ int registry_copy_status(const struct registry *r, struct registry_status *out)
 		return 0;
 	}
 	return -HAVEN_EAGAIN;
+}
+
+/** Epochs and generations are counted up; no node counts half through 64 bits. */
+#define EPOCH_MAX (UINT64_MAX / 2)
+
+int registry_floors(const struct registry *r, uint64_t *generation, uint64_t *rcu_epoch)
+{
+	uint64_t most = load_acquire(&r->header->generation);
+	uint64_t epoch = load_relaxed(&r->header->rcu_epoch);
+
+	/* The generation of a gate counts from 2^16 times that of the handles at start. */
+	for (uint32_t i = 0; i < r->shape.gates; i++) {
+		uint64_t gate = load_relaxed(&r->gates[i].generation) >> 16;
+
+		if (gate >= most)
+			most = gate + 1;
+	}
+	if (most > REGISTRY_GENERATION_MAX || epoch > EPOCH_MAX)
+		return -HAVEN_ECORRUPT;
+	if (most > *generation)
+		*generation = most;
+	if (epoch > *rcu_epoch)
+		*rcu_epoch = epoch;
+	return 0;
 }
 
 bool registry_writer_alive(const struct registry *r)

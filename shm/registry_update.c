@@ -46,7 +46,7 @@
 #include "words.h"
 
 /** Items looked at per turn of the poll loop. */
-#define RECLAIM_MAX 64
+#define RECLAIM_MAX 128
 
 /** Fill a free object with `*c`. Readers without a slot see the version change (C2). */
 static uint32_t object_fill(struct registry *r, struct registry_component *c)
@@ -255,6 +255,24 @@ const struct registry_hot *registry_own(const struct registry *r, uint64_t handl
 	uint32_t slot = registry_slot_live(r, handle);
 
 	return slot == REGISTRY_NONE ? NULL : &r->writer->slot[slot].own;
+}
+
+const struct registry_hot *registry_own_find(const struct registry *r, const char *name)
+{
+	struct registry_key key;
+	uint32_t slot;
+
+	if (!registry_key_set(&key, name))
+		return NULL;
+	slot = registry_index_seek(r, &key);
+	return slot == REGISTRY_NONE ? NULL : &r->writer->slot[slot].own;
+}
+
+const struct registry_hot *registry_own_slot(const struct registry *r, uint32_t slot)
+{
+	const struct writer_slot *s = slot < r->components ? &r->writer->slot[slot] : NULL;
+
+	return s && s->use == USE_LIVE ? &s->own : NULL;
 }
 
 static void reclaim_one(struct registry *r, const struct writer_retired *x)

@@ -24,7 +24,9 @@
  *      nothing outside the segment. A head that runs ahead of what the ring can hold is told
  *      (ECORRUPT); the node then evicts that application and nobody else notices.
  *   N4 A new incarnation of the node begins at the request after the last one whose answer the
- *      application has seen: adds are then new, updates and removals the same again.
+ *      application has seen. What the one before did unheard is not done twice: an add finds its
+ *      component and answers its handle, a removal that finds nothing is good, updates are the
+ *      same again.
  */
 #ifndef HAVEN_REQUEST_H
 #define HAVEN_REQUEST_H
@@ -41,12 +43,16 @@
 #define REQUEST_SLOTS REGISTRY_REPLIES
 
 enum request_kind {
-	REQUEST_ADD = 1, /**< reply: handle. Errors: EINVAL, EEXIST, EFULL */
-	REQUEST_UPDATE, /**< everything but the name is replaced. Errors: ESTALE, EPERM (another's),
-			     EINVAL, EAGAIN (slow readers hold replaced objects) */
-	REQUEST_REMOVE, /**< Errors: ESTALE, EPERM */
-	REQUEST_ADOPT,  /**< add under `handle`, from an earlier incarnation. Errors: those of
-			     registry_adopt(); 0 when it is there already and the asker's own */
+	REQUEST_ADD = 1, /**< reply: handle. Errors: EINVAL, EEXIST, EFULL, EAGAIN (the name is that
+			     of a component that is being removed) */
+	REQUEST_UPDATE,  /**< everything but the name is replaced; of a component with instances
+			      health, load, weight, formats and dependencies only. Errors: ESTALE,
+			      EPERM (another's), EINVAL, EAGAIN (slow readers hold replaced objects;
+			      one with instances is to be claimed first) */
+	REQUEST_REMOVE,  /**< Errors: ESTALE, EPERM (another's, or one with instances: it leaves
+			      through the socket) */
+	REQUEST_ADOPT,   /**< add under `handle`, from an earlier incarnation. Errors: those of
+			      registry_adopt(); 0 when it is there already and the asker's own */
 	REQUEST_KIND_COUNT
 };
 

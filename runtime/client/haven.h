@@ -35,16 +35,6 @@ struct haven_component;
 struct haven_worker;
 struct haven_table;
 
-/** What a component is made of. */
-enum haven_component_kind {
-	HAVEN_KIND_PROCESS = 0, /**< a whole program */
-	HAVEN_KIND_WORKER,      /**< one packet loop */
-	HAVEN_KIND_PORT,        /**< a NIC port */
-	HAVEN_KIND_LINK,        /**< a link */
-	HAVEN_KIND_LCORE,       /**< a core */
-	HAVEN_KIND_COUNT
-};
-
 /** Registration of a component. Zero-initialise, then set what is needed. */
 struct haven_component_config {
 	const char *name;    /**< unique on the node, 1…31 bytes of [a-z0-9_.-] */

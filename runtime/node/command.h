@@ -28,9 +28,11 @@ enum command_kind {
 	COMMAND_DEREGISTER, /**< on success `component` comes back to be freed */
 	COMMAND_SWITCHOVER, /**< `instances`, `to` */
 	COMMAND_PING,
-	COMMAND_HANG_UP, /**< the client's connection has ended */
-	COMMAND_ENDED,   /**< the client's process has provably ended */
-	COMMAND_RELEASE, /**< loop to control: nothing of `client` is used any more */
+	COMMAND_HANG_UP,       /**< the client's connection has ended */
+	COMMAND_ENDED,         /**< the client's process has provably ended */
+	COMMAND_PROCESS_ENDED, /**< process `pid`, which had components and is not attached */
+	COMMAND_EVICT,         /**< loop to control: cut the connection of `client` */
+	COMMAND_RELEASE,       /**< loop to control: nothing of `client` is used any more */
 };
 
 struct command {
@@ -42,6 +44,8 @@ struct command {
 	struct local_table *table;
 	uint64_t instances; /**< bit per instance */
 	uint8_t to;         /**< node, HAVEN_NODE_NONE: any */
+	int32_t pid;
+	uint64_t pid_start_ticks;
 	uint64_t retry_until_ns;
 	struct message message; /**< request, then reply: result, text and the fields of its type */
 };

@@ -17,6 +17,7 @@
 #include "clock.h"
 #include "haven_assert.h"
 #include "node.h"
+#include "restart.h"
 #include "run_dir.h"
 
 /** The loop does not enter the kernel to wake this thread; while an answer is due it looks. */
@@ -25,57 +26,17 @@
 #define PORTS_NS (50 * NSEC_PER_MSEC)
 #define GROUPS_MAX 256
 
-enum watch { WATCH_LISTEN = 0, WATCH_STOP, WATCH_CONNECTION, WATCH_PROCESS };
-#define WATCH(kind, index) (((uint64_t)(kind) << 32) | (uint32_t)(index))
-
 void control_push(struct control *c, struct command *command)
 {
 	c->under_way++;
 	command_push(&c->node->to_loop, command);
 }
 
-static int watch_add(struct control *c, int fd, uint64_t tag)
+int control_watch_fd(struct control *c, int fd, enum control_watch kind, size_t index)
 {
-	struct epoll_event e = {.events = EPOLLIN, .data.u64 = tag};
+	struct epoll_event e = {.events = EPOLLIN, .data.u64 = CONTROL_TAG(kind, index)};
 
 	return epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, fd, &e) == 0 ? 0 : -HAVEN_ESYS;
-}
-
-/* ---- processes --------------------------------------------------------------------------------
- */
-
-int control_watch(struct control *c, struct local_client *client)
-{
-	for (unsigned i = 0; i < HAVEN_ARRAY_LEN(c->client); i++) {
-		if (c->client[i])
-			continue;
-		if (watch_add(c, client->pidfd, WATCH(WATCH_PROCESS, i)) != 0)
-			return -HAVEN_ESYS;
-		c->client[i] = client;
-		return 0;
-	}
-	return -HAVEN_EFULL;
-}
-
-void control_unwatch(struct control *c, struct local_client *client)
-{
-	for (unsigned i = 0; i < HAVEN_ARRAY_LEN(c->client); i++) {
-		if (c->client[i] == client)
-			c->client[i] = NULL;
-	}
-	epoll_ctl(c->epoll_fd, EPOLL_CTL_DEL, client->pidfd, NULL);
-}
-
-static void process_event(struct control *c, unsigned index)
-{
-	struct local_client *client = c->client[index];
-
-	if (!client || !process_ended(client->pidfd))
-		return;
-	/* Told once: the descriptor stays readable. */
-	epoll_ctl(c->epoll_fd, EPOLL_CTL_DEL, client->pidfd, NULL);
-	client->in_flight++;
-	control_push(c, &client->end);
 }
 
 /* ---- connections --------------------------------------------------------------------------------
@@ -106,7 +67,7 @@ void control_reply(struct control *c, struct control_connection *conn, const str
 void control_listen(struct control *c, struct control_connection *conn, bool listen)
 {
 	struct epoll_event e = {.events = listen ? EPOLLIN : 0,
-				.data.u64 = WATCH(WATCH_CONNECTION, conn - c->connection)};
+				.data.u64 = CONTROL_TAG(WATCH_CONNECTION, conn - c->connection)};
 
 	if (conn->fd >= 0)
 		epoll_ctl(c->epoll_fd, EPOLL_CTL_MOD, conn->fd, &e);
@@ -132,6 +93,24 @@ static bool peer_allowed(const struct control *c, int fd, struct ucred *peer)
 	return false;
 }
 
+/* Descriptors ran out. Left unaccepted the peer would wait, and this thread would spin. */
+static void refuse_one(struct control *c)
+{
+	const struct message refusal = {.result = -HAVEN_EFULL,
+					.text = "this node has no descriptor left; give it more "
+						"(ulimit -n)"};
+	int fd;
+
+	if (c->spare_fd >= 0)
+		close(c->spare_fd);
+	fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd >= 0) {
+		message_send(fd, &refusal, -1);
+		close(fd);
+	}
+	c->spare_fd = eventfd(0, EFD_CLOEXEC);
+}
+
 /* One try for each free place; a peer that cannot be served is told why and let go. */
 static void accept_one(struct control *c)
 {
@@ -141,6 +120,8 @@ static void accept_one(struct control *c)
 	struct control_connection *conn = NULL;
 	struct ucred peer;
 
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+		refuse_one(c);
 	if (fd < 0)
 		return;
 	for (unsigned i = 0; i < CONTROL_CONNECTIONS_MAX && !conn; i++) {
@@ -157,7 +138,7 @@ static void accept_one(struct control *c)
 		return;
 	}
 	*conn = (struct control_connection){.fd = fd, .pid = peer.pid};
-	if (watch_add(c, fd, WATCH(WATCH_CONNECTION, conn - c->connection)) != 0)
+	if (control_watch_fd(c, fd, WATCH_CONNECTION, (size_t)(conn - c->connection)) != 0)
 		control_hang_up(c, conn);
 }
 
@@ -202,7 +183,7 @@ static void take_answers(struct control *c)
 	struct command *command;
 
 	while ((command = command_take(&c->node->to_control))) {
-		if (command->kind != COMMAND_RELEASE)
+		if (command->kind != COMMAND_RELEASE && command->kind != COMMAND_EVICT)
 			c->under_way--;
 		control_returned(c, command);
 	}
@@ -229,12 +210,14 @@ static void housekeeping(struct control *c)
 		store_relaxed(&n->reload, 0); /* first: a request that comes now is not lost */
 		settings_reload(n);
 	}
+	control_pending_look(c);
 	for (unsigned i = 0; i < n->n_ports; i++)
 		port_link_ask(&n->port[i]);
 	rcu_read_lock();
 	s = rcu_dereference(n->publish.snapshot);
 	epoch = s ? s->epoch : 0;
 	rcu_read_unlock();
+	restart_keep(n);
 	if (epoch > c->epoch_kept && run_dir_keep(n->me->run_dir, RUN_DIR_EPOCH, epoch) == 0)
 		c->epoch_kept = epoch;
 }
@@ -243,7 +226,7 @@ static bool handle_event(struct control *c, const struct epoll_event *e)
 {
 	unsigned index = (unsigned)(e->data.u64 & UINT32_MAX);
 
-	switch ((enum watch)(e->data.u64 >> 32)) {
+	switch ((enum control_watch)(e->data.u64 >> 32)) {
 	case WATCH_LISTEN:
 		accept_one(c);
 		break;
@@ -253,7 +236,10 @@ static bool handle_event(struct control *c, const struct epoll_event *e)
 		connection_event(c, index, e->events);
 		break;
 	case WATCH_PROCESS:
-		process_event(c, index);
+		control_process_event(c, index);
+		break;
+	case WATCH_PENDING:
+		control_pending_event(c, index);
 		break;
 	}
 	return true;
@@ -315,9 +301,10 @@ static int control_open(struct haven_node *n, struct control *c, struct error_te
 		return err;
 	c->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (c->epoll_fd < 0 || c->stop_fd < 0 ||
-	    watch_add(c, c->listen_fd, WATCH(WATCH_LISTEN, 0)) != 0 ||
-	    watch_add(c, c->stop_fd, WATCH(WATCH_STOP, 0)) != 0)
+	c->spare_fd = eventfd(0, EFD_CLOEXEC);
+	if (c->epoll_fd < 0 || c->stop_fd < 0 || c->spare_fd < 0 ||
+	    control_watch_fd(c, c->listen_fd, WATCH_LISTEN, 0) != 0 ||
+	    control_watch_fd(c, c->stop_fd, WATCH_STOP, 0) != 0)
 		return error_set(error, HAVEN_ESYS, "cannot watch descriptors: %s",
 				 strerror(errno));
 	return 0;
@@ -336,6 +323,9 @@ static void control_close(struct control *c)
 		close(c->epoll_fd);
 	if (c->stop_fd >= 0)
 		close(c->stop_fd);
+	if (c->spare_fd >= 0)
+		close(c->spare_fd);
+	control_pending_stop(c);
 	free(c);
 }
 
@@ -347,11 +337,13 @@ int control_start(struct haven_node *n, struct error_text *error)
 	if (!c)
 		return error_set(error, HAVEN_ENOMEM, "no memory for the control thread");
 	c->node = n;
-	c->listen_fd = c->epoll_fd = c->stop_fd = -1;
+	c->listen_fd = c->epoll_fd = c->stop_fd = c->spare_fd = -1;
 	c->epoch_kept = n->epoch_floor;
 	for (unsigned i = 0; i < CONTROL_CONNECTIONS_MAX; i++)
 		c->connection[i].fd = -1;
 	err = control_open(n, c, error);
+	if (!err)
+		err = control_pending_start(c, error);
 	/* DPDK gives its control threads the CPUs on which nothing polls. */
 	if (!err && rte_ctrl_thread_create(&c->thread, "haven-control", NULL, control_main, c) != 0)
 		err = error_set(error, HAVEN_ESYS, "cannot start the control thread");

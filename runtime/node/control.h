@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <urcu.h>
@@ -21,7 +22,8 @@
 
 struct haven_node;
 
-#define CONTROL_CONNECTIONS_MAX 64
+/** Applications, and as many tools at a time as anybody may need. */
+#define CONTROL_CONNECTIONS_MAX (LOCAL_CLIENTS_MAX + 64)
 #define CONTROL_RETRIES_MAX CONTROL_CONNECTIONS_MAX
 
 /** One connection: an application, or a tool that sends a command. */
@@ -32,10 +34,23 @@ struct control_connection {
 	struct command *busy;        /**< the request under way: the next one is read after it */
 };
 
+/** A process that had components in the registry of an earlier node and has not attached yet. */
+struct control_pending {
+	int32_t pid;
+	uint64_t pid_start_ticks;
+	int pidfd;           /**< -1: none yet */
+	bool done;           /**< it attached, or its end was told */
+	struct command told; /**< COMMAND_PROCESS_ENDED */
+};
+
+enum control_watch { WATCH_LISTEN = 0, WATCH_STOP, WATCH_CONNECTION, WATCH_PROCESS, WATCH_PENDING };
+#define CONTROL_TAG(kind, index) (((uint64_t)(kind) << 32) | (uint32_t)(index))
+
 struct control {
 	struct haven_node *node;
 	pthread_t thread;
 	int epoll_fd, listen_fd, stop_fd;
+	int spare_fd;       /**< given up to refuse a connection when descriptors have run out */
 	gid_t group;        /**< of the run directory */
 	uint32_t under_way; /**< commands pushed and not yet back */
 	uint32_t n_retries;
@@ -43,6 +58,8 @@ struct control {
 		*retry[CONTROL_RETRIES_MAX]; /**< refused for the moment, to be pushed again */
 	struct control_connection connection[CONTROL_CONNECTIONS_MAX];
 	struct local_client *client[LOCAL_CLIENTS_MAX + CONTROL_CONNECTIONS_MAX];
+	struct control_pending *pending;
+	uint32_t n_pending;
 	uint64_t epoch_kept, ports_due_ns;
 	struct call_rcu_data *reclaimer;
 	uint32_t ready; /**< set once it serves */
@@ -89,8 +106,24 @@ void control_reply(struct control *c, struct control_connection *conn, const str
 /** Look for requests of the connection, or not while one is under way. */
 void control_listen(struct control *c, struct control_connection *conn, bool listen);
 void control_hang_up(struct control *c, struct control_connection *conn);
+/** Wait for a descriptor to become readable. Returns 0 or -HAVEN_ESYS. */
+int control_watch_fd(struct control *c, int fd, enum control_watch kind, size_t index);
+
+/* ---- control_process.c ------------------------------------------------------------------------
+ */
+
 /** Watch the client's process. Errors: EFULL, ESYS. */
 int control_watch(struct control *c, struct local_client *client);
 void control_unwatch(struct control *c, struct local_client *client);
+void control_process_event(struct control *c, unsigned index);
+/** Processes whose components were adopted: who they are, before the thread starts. Returns 0 or
+ *  -HAVEN_ENOMEM. */
+int control_pending_start(struct control *c, struct error_text *error);
+void control_pending_stop(struct control *c);
+/** Now and then: watch those that are not watched yet. */
+void control_pending_look(struct control *c);
+void control_pending_event(struct control *c, unsigned index);
+/** A process has attached: it is watched by its client from now on. */
+void control_pending_attached(struct control *c, const struct local_client *client);
 
 #endif

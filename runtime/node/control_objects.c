@@ -65,6 +65,7 @@ int control_client_new(struct local_client **out, const struct control_connectio
 	}
 	client->hang_up = (struct command){.kind = COMMAND_HANG_UP, .client = client};
 	client->end = (struct command){.kind = COMMAND_ENDED, .client = client};
+	client->evict = (struct command){.kind = COMMAND_EVICT, .client = client};
 	client->release = (struct command){.kind = COMMAND_RELEASE, .client = client};
 	*out = client;
 	return 0;

@@ -3,7 +3,6 @@
  * Requests: their form is checked here, what needs the kernel (mapping, descriptors) is done here,
  * and the rest is a command to the loop. An error of one client changes nothing for any other.
  */
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,11 +94,6 @@ static void request_attach(struct control *c, struct control_connection *conn, s
 	command_send(c, conn, command);
 }
 
-static bool name_valid(const char *name)
-{
-	return name[0] && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_.-") == strlen(name);
-}
-
 static int register_check(const struct haven_node *n, const struct message *m,
 			  struct error_text *error)
 {
@@ -109,10 +103,16 @@ static int register_check(const struct haven_node *n, const struct message *m,
 	char known[160] = "";
 	size_t used = 0;
 
-	if (!name_valid(m->u.reg.name))
+	if (!light_name_valid(m->u.reg.name))
 		return error_set(error, HAVEN_EINVAL,
 				 "'%s' is not a name: use 1 to 31 characters of a-z 0-9 _ . -",
 				 m->u.reg.name);
+	if (m->u.reg.release[0] && !light_name_valid(m->u.reg.release))
+		return error_set(error, HAVEN_EINVAL, "'%s' is not a release label",
+				 m->u.reg.release);
+	if (m->u.reg.kind >= HAVEN_KIND_COUNT)
+		return error_set(error, HAVEN_EINVAL, "there is no kind %u of components",
+				 m->u.reg.kind);
 	for (unsigned i = 0; i < config->n_groups && used < sizeof(known); i++)
 		used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", i ? ", " : "",
 					 config->group[i].name);
@@ -298,7 +298,6 @@ static void attached(struct control *c, struct command *command)
 {
 	struct control_connection *conn = command->connection;
 	struct local_client *client = command->client;
-	char path[CONFIG_PATH_MAX + 16];
 	int fd = -1;
 
 	if (command->message.result == 0 && control_watch(c, client) != 0) {
@@ -308,14 +307,12 @@ static void attached(struct control *c, struct command *command)
 		control_push(c, &client->hang_up);
 	} else if (command->message.result == 0) {
 		conn->client = client;
-		snprintf(path, sizeof(path), "%s/" REGISTRY_FILE, c->node->me->run_dir);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
+		control_pending_attached(c, client);
+		fd = c->node->registry.fd;
 	} else {
 		control_client_free(c, client);
 	}
 	control_reply(c, conn, &command->message, fd);
-	if (fd >= 0)
-		close(fd);
 	if (conn->fd < 0)
 		control_hang_up(c, conn); /* it went away meanwhile */
 }
@@ -324,6 +321,14 @@ static void client_returned(struct control *c, struct local_client *client)
 {
 	if (client->let_go && client->in_flight == 0)
 		control_client_free(c, client);
+}
+
+static void evicted(struct control *c, const struct local_client *client)
+{
+	for (unsigned i = 0; i < CONTROL_CONNECTIONS_MAX; i++) {
+		if (c->connection[i].client == client)
+			control_hang_up(c, &c->connection[i]);
+	}
 }
 
 static bool try_again(struct control *c, struct command *command)
@@ -347,6 +352,11 @@ void control_returned(struct control *c, struct command *command)
 	case COMMAND_ENDED:
 		command->client->in_flight--;
 		client_returned(c, command->client);
+		return;
+	case COMMAND_PROCESS_ENDED:
+		return; /* it is part of its entry, which stays */
+	case COMMAND_EVICT:
+		evicted(c, command->client);
 		return;
 	case COMMAND_RELEASE:
 		command->client->let_go = true;

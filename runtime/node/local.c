@@ -16,13 +16,43 @@
 struct local_component *local_find(struct haven_node *n, const struct local_client *client,
 				   uint64_t handle)
 {
-	for (unsigned k = 0; k < n->local.n_components; k++) {
-		struct local_component *c = n->local.component[k];
+	const struct owner_slot *s = &n->local.light.owners.slot[registry_slot_of(handle)];
+	struct local_component *c;
 
-		if (c->object.hot.handle == handle && c->client == client)
-			return c;
+	if (!registry_own(&n->registry, handle) || s->use != OWNER_USE_LOCAL)
+		return NULL;
+	c = n->local.component[s->number];
+	return c->client == client ? c : NULL;
+}
+
+static uint32_t slot_of(const struct local_component *c)
+{
+	return registry_slot_of(c->object.hot.handle);
+}
+
+void local_enter(struct haven_node *n, struct local_component *c)
+{
+	struct local *l = &n->local;
+
+	HAVEN_ASSERT(l->n_components < LOCAL_COMPONENTS_MAX);
+	owner_local(&l->light.owners, slot_of(c), l->n_components);
+	l->component[l->n_components++] = c;
+	c->client->components++;
+}
+
+/* The last one takes its place. */
+static void local_exit(struct haven_node *n, struct local_component *c)
+{
+	struct local *l = &n->local;
+	uint32_t number = l->light.owners.slot[slot_of(c)].number;
+	struct local_component *last = l->component[--l->n_components];
+
+	owner_local_end(&l->light.owners, slot_of(c));
+	if (last != c) {
+		l->component[number] = last;
+		owner_local(&l->light.owners, slot_of(last), number);
 	}
-	return NULL;
+	c->client->components--;
 }
 
 void local_tell_up(struct haven_node *n, struct local_component *c, unsigned i, bool up)
@@ -60,14 +90,42 @@ static void tell_event(struct haven_node *n, const struct local_component *c, en
 	publish_event(n, &e, now);
 }
 
+/*
+ * A component that was claimed brings its tables, and its workers may be at work on them: they held
+ * the baton under the earlier node, and what is written after its lease ended is written by a role
+ * that no longer exists. So the tables are touched by nobody here before every worker is watched:
+ * its confirmation of the new gate, whose generation is above all that the earlier node has shown,
+ * tells that it stopped. The copy counts as not whole and is filled anew by whoever holds the
+ * instance; were this node to hold it first, it would begin afresh and say so (state-lost).
+ */
+static int workers_announced(const struct local_component *c, struct error_text *error)
+{
+	for (unsigned k = 0; k < HAVEN_WORKERS_MAX; k++) {
+		const struct client_worker *w = &c->client->segment->worker[k];
+
+		if (!(c->client->watched & (1u << k)) &&
+		    load_acquire(&w->state) == CLIENT_WORKER_LIVE &&
+		    load_relaxed(&w->component) == c->object.hot.handle)
+			return error_set(error, HAVEN_EREFUSED,
+					 "worker %u of component %s is at work: announce it first",
+					 k, c->object.hot.name);
+	}
+	return 0;
+}
+
 int local_ready(struct haven_node *n, struct local_component *c, uint64_t now,
 		struct error_text *error)
 {
+	int err;
+
 	if (c->state == LOCAL_READY)
 		return 0;
 	if (c->state != LOCAL_REGISTERED)
 		return error_set(error, HAVEN_EREFUSED, "component %s is leaving or has failed",
 				 c->object.hot.name);
+	err = c->adopted ? workers_announced(c, error) : 0;
+	if (err)
+		return err;
 	c->object.hot.flags |= REGISTRY_READY;
 	c->object.cold.updated_ns = now;
 	if (registry_update(&n->registry, &c->object, &n->rcu) != 0) {
@@ -134,17 +192,11 @@ void local_remove(struct haven_node *n, struct local_component *c)
 			l->slot[s] = (struct local_slot){0};
 	}
 	for (unsigned w = 0; w < HAVEN_WORKERS_MAX; w++) {
-		if (c->client->worker[w].component == c)
+		if ((c->client->watched & (1u << w)) && c->client->worker[w].component == c)
 			local_unwatch(n, c->client, w);
 	}
-	for (unsigned k = 0; k < l->n_components; k++) {
-		if (l->component[k] == c) {
-			l->component[k] = l->component[--l->n_components];
-			break;
-		}
-	}
+	local_exit(n, c);
 	registry_remove(&n->registry, c->object.hot.handle, &n->rcu);
-	c->client->components--;
 }
 
 void local_unwatch(struct haven_node *n, struct local_client *client, unsigned worker)
@@ -152,10 +204,13 @@ void local_unwatch(struct haven_node *n, struct local_client *client, unsigned w
 	struct local_worker *w = &client->worker[worker];
 	uint8_t bit = (uint8_t)(1u << worker);
 
-	if (!w->component)
+	if (!(client->watched & bit))
 		return;
+	client->watched &= (uint8_t)~bit;
 	rcu_slot_drop(&n->rcu, w->rcu_slot);
 	n->local.overruns_gone += w->overruns;
+	if (!w->component)
+		return;
 	w->component->workers &= (uint8_t)~bit;
 	w->component->dead_workers &= (uint8_t)~bit;
 	w->component = NULL;
@@ -166,12 +221,9 @@ void local_release(struct haven_node *n, struct local_client *client)
 {
 	struct local *l = &n->local;
 
-	if (client->released || !client->hung_up || client->components)
+	if (client->released || !client->hung_up || client->components || client->watched)
 		return;
-	for (unsigned w = 0; w < HAVEN_WORKERS_MAX; w++) {
-		if (client->worker[w].component)
-			return;
-	}
+	local_requests_end(n, client);
 	for (unsigned k = 0; k < l->n_clients; k++) {
 		if (l->client[k] == client) {
 			l->client[k] = l->client[--l->n_clients];

@@ -3,6 +3,10 @@
  * What runs on this machine: attached clients, their components, workers and tables. Owned by the
  * poll loop; the control thread makes and frees the objects but touches none in between.
  *
+ * Components with instances stand here, a few dozen. Those without, up to a million, are no objects
+ * of the node at all: they stand in the registry and in the books of who owns what (light.h), come
+ * through the request rings of the clients, and cost nothing while nobody asks for anything.
+ *
  * Client memory is hostile: words are loaded once into private variables, indices are checked, and
  * the worst a lie can do is harm the component that tells it.
  *
@@ -23,13 +27,16 @@
 #include "brain.h"
 #include "client_segment.h"
 #include "command.h"
+#include "light.h"
 #include "mirror_io.h"
 #include "registry.h"
+#include "request.h"
 #include "table.h"
 
 struct haven_node;
 
-#define LOCAL_CLIENTS_MAX 64
+/** The registry's shape says how many of these may attach. */
+#define LOCAL_CLIENTS_MAX REGISTRY_CLIENTS_LIMIT
 #define LOCAL_COMPONENTS_MAX 64
 #define LOCAL_TABLES_MAX 16
 #define LOCAL_NOT_TOLD UINT64_MAX
@@ -74,6 +81,7 @@ struct local_component {
 	struct local_component *next_retired;
 	enum local_state state;
 	bool stuck;
+	bool adopted;         /**< claimed under a handle from an earlier node */
 	uint8_t workers;      /**< bit per worker slot of the client: watched */
 	uint8_t dead_workers; /**< subset: marked */
 	uint64_t leave_by_ns;
@@ -83,8 +91,9 @@ struct local_component {
 	struct local_gate gate[HAVEN_INSTANCES_MAX];
 };
 
+/** What is known of a worker slot of a client while its bit in `watched` is set. */
 struct local_worker {
-	struct local_component *component; /**< NULL: not watched */
+	struct local_component *component; /**< NULL: a reader that belongs to none */
 	int rcu_slot;
 	uint64_t progress, moved_ns, overruns;
 };
@@ -94,11 +103,16 @@ struct local_client {
 	int pidfd; /**< control thread's */
 	int32_t pid;
 	uint64_t pid_start_ticks;
-	uint32_t components; /**< not yet removed */
-	bool ended, hung_up, released;
+	uint32_t components; /**< with instances, not yet removed */
+	uint32_t line;       /**< its line in the registry */
+	uint16_t process;    /**< of light.owners */
+	uint8_t watched;     /**< bit per worker slot */
+	bool ended, hung_up, released, evicted;
+	struct request_consumer requests;
+	uint64_t replay_until; /**< requests up to here may be known to an earlier node */
 	struct local_worker worker[HAVEN_WORKERS_MAX];
 	struct local_component *retired; /**< removed; freed with the client */
-	struct command hang_up, end, release;
+	struct command hang_up, end, release, evict;
 	uint32_t in_flight; /**< control thread's: pushes of the first two not yet back */
 	bool let_go;        /**< control thread's: the third has come */
 };
@@ -111,7 +125,9 @@ struct local_slot {
 };
 
 struct local {
+	struct light light;
 	uint32_t n_clients, n_components;
+	uint32_t turn; /**< the client whose requests were taken last */
 	struct local_client *client[LOCAL_CLIENTS_MAX];
 	struct local_component *component[LOCAL_COMPONENTS_MAX];
 	struct local_component *by_instance[HAVEN_INSTANCES_MAX];
@@ -145,9 +161,26 @@ void local_release(struct haven_node *n, struct local_client *client);
 /** The node stops: shut every gate, answer who waits, leave everything to be freed by the control
  *  side. */
 void local_stop(struct haven_node *n, uint64_t now);
-/** Component of a handle that belongs to the client, NULL: none. */
+/** Component of a handle that belongs to the client, NULL: none. O(1). */
 struct local_component *local_find(struct haven_node *n, const struct local_client *client,
 				   uint64_t handle);
+/** A registered component becomes one of those here. */
+void local_enter(struct haven_node *n, struct local_component *c);
+
+/* ---- local_request.c: the rings of the clients ------------------------------------------------
+ */
+
+/** Begin to take requests of a client that attaches, after request `seen`. Errors: EFULL (lines,
+ *  processes), ECORRUPT (its ring contradicts `seen`). */
+int local_requests_begin(struct haven_node *n, struct local_client *client, uint64_t seen,
+			 uint64_t now, struct error_text *error);
+/** Give the client's line back. */
+void local_requests_end(struct haven_node *n, struct local_client *client);
+/** Take and carry out a bounded number of requests, fairly among clients, and go on with removing
+ *  and claiming what processes left behind or came back to. Returns how much was done. */
+unsigned local_requests(struct haven_node *n, uint64_t now);
+/** Nothing more is taken from this client: its components fail, its connection is cut. */
+void local_evict(struct haven_node *n, struct local_client *client, const char *why, uint64_t now);
 
 /* ---- local_gate.c: gates and batons --------------------------------------------------------- */
 
@@ -176,6 +209,11 @@ unsigned local_scan(struct haven_node *n, uint64_t now);
 
 /** Carry out up to a bounded number of commands. Returns how many. */
 unsigned local_commands(struct haven_node *n, uint64_t now);
+/** local_register.c: carry out an application's command. */
+void local_attach(struct haven_node *n, struct command *c, uint64_t now);
+void local_register(struct haven_node *n, struct command *c, uint64_t now);
+/** One that names a component of the asking client, or a reader that belongs to none. */
+void local_component_request(struct haven_node *n, struct command *c, uint64_t now);
 /** The brain's answer to a switchover of `instance`. */
 void local_switchover_done(struct haven_node *n, unsigned instance, int code, const char *text);
 /** Answer a switchover that nobody answered in time. */

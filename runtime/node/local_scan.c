@@ -8,23 +8,33 @@
 
 #include "node.h"
 
+static void mark_seen(struct haven_node *n, struct local_client *client, unsigned k, uint64_t now)
+{
+	struct local_component *c = client->worker[k].component;
+	char proof[64];
+
+	if (!c) {
+		/* A reader has nothing but its slot, and the thread is dead. */
+		local_unwatch(n, client, k);
+		return;
+	}
+	c->dead_workers |= (uint8_t)(1u << k);
+	/* It ended in order and its thread died between that word and the mark's release. */
+	if (load_acquire(&client->segment->worker[k].state) == CLIENT_WORKER_ENDED)
+		return;
+	snprintf(proof, sizeof(proof), "worker %u, kernel mark", k);
+	local_fail(n, c, now, proof);
+}
+
 static void scan_marks(struct haven_node *n, struct local_client *client, uint64_t now)
 {
-	for (unsigned k = 0; k < HAVEN_WORKERS_MAX; k++) {
-		struct local_component *c = client->worker[k].component;
-		const struct client_worker *w = &client->segment->worker[k];
-		uint8_t bit = (uint8_t)(1u << k);
-		char proof[64];
+	for (unsigned left = client->watched; left; left &= left - 1) {
+		unsigned k = (unsigned)__builtin_ctz(left);
+		const struct local_component *c = client->worker[k].component;
 
-		if (!c || (c->dead_workers & bit) || !client_worker_marked(w))
-			continue;
-		c->dead_workers |= bit;
-		/* It ended in order and its thread died between that word and the mark's release.
-		 */
-		if (load_acquire(&w->state) == CLIENT_WORKER_ENDED)
-			continue;
-		snprintf(proof, sizeof(proof), "worker %u, kernel mark", k);
-		local_fail(n, c, now, proof);
+		if ((!c || !(c->dead_workers & (1u << k))) &&
+		    client_worker_marked(&client->segment->worker[k]))
+			mark_seen(n, client, k, now);
 	}
 }
 
@@ -154,7 +164,7 @@ static void look_at_component(struct haven_node *n, struct local_component *c, u
 	}
 }
 
-/* The process lives, but what it says cannot be true: nothing more is taken from it. */
+/* What a component commits cannot be true: nothing more is taken from it. */
 static void evict(struct haven_node *n, struct local_component *c, const char *why, uint64_t now)
 {
 	struct event e = publish_event_init(EVENT_CLIENT_EVICTED, EVENT_CRITICAL);
@@ -185,19 +195,27 @@ static unsigned scan_commits(struct haven_node *n, struct local_component *c, ui
 	return moved;
 }
 
+/* Words of workers that belong to no component, and clients of which nothing is left. */
+static void look_at_client(struct haven_node *n, struct local_client *client, uint64_t *overruns)
+{
+	for (unsigned left = client->watched; left; left &= left - 1) {
+		unsigned k = (unsigned)__builtin_ctz(left);
+		const struct local_worker *w = &client->worker[k];
+
+		*overruns += w->overruns;
+		if (!w->component &&
+		    load_acquire(&client->segment->worker[k].state) == CLIENT_WORKER_ENDED)
+			local_unwatch(n, client, k);
+	}
+	local_release(n, client);
+}
+
 static void look_at_clients(struct haven_node *n)
 {
 	uint64_t overruns = n->local.overruns_gone;
 
-	for (unsigned k = n->local.n_clients; k-- > 0;) {
-		struct local_client *client = n->local.client[k];
-
-		for (unsigned w = 0; w < HAVEN_WORKERS_MAX; w++) {
-			if (client->worker[w].component)
-				overruns += client->worker[w].overruns;
-		}
-		local_release(n, client);
-	}
+	for (unsigned k = n->local.n_clients; k-- > 0;)
+		look_at_client(n, n->local.client[k], &overruns);
 	n->local.gate_overruns = overruns;
 }
 

@@ -140,6 +140,8 @@ unsigned loop_turn(struct haven_node *n)
 	n->loop.commands += commands;
 	work += commands;
 	loop_pump(n, now);
+	work += local_requests(n, now);
+	loop_pump(n, now);
 	work += loop_tick(n);
 	for (unsigned i = 0; i < n->n_ports; i++)
 		port_flush(&n->port[i]);

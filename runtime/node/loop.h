@@ -4,7 +4,7 @@
  *
  *   1. take what came on the HA ports: authenticate, decode, step the brain
  *   2. look at the local applications: marks, confirmations, commits
- *   3. carry out commands of the control thread
+ *   3. carry out commands of the control thread, then requests from the rings of the applications
  *   4. tick the brain, until it has nothing left to do at this instant
  *   5. hand queued frames to the drivers, refresh the published status
  *

@@ -21,6 +21,7 @@
 #include "mirror_io.h"
 #include "placement.h"
 #include "registry_start.h"
+#include "restart.h"
 #include "run_dir.h"
 
 #define FRAME_BUFFERS 4095u
@@ -378,12 +379,13 @@ static int node_start(struct haven_node *n, struct error_text *error)
 				 "haven_node_eal_start() first");
 	eal_calm_interrupts(n->cpu);
 	err = start_auth(n, error);
+	/* What takes long comes before the ports: from then on peers are listened to. */
+	if (!err)
+		err = restart_registry(n, error);
 	if (!err)
 		err = start_ports(n, error);
 	if (!err)
 		err = start_brain(n, error);
-	if (!err)
-		err = registry_start(n, error);
 	if (err)
 		return err;
 	err = settings_begin(n, error);
@@ -394,6 +396,7 @@ static int node_start(struct haven_node *n, struct error_text *error)
 	command_queue_init(&n->to_loop);
 	command_queue_init(&n->to_control);
 	publish_init(n, clock_now_ns());
+	restart_tell(n, clock_now_ns());
 	return control_start(n, error);
 }
 
@@ -451,6 +454,7 @@ void haven_node_close(struct haven_node *n)
 		node_stop_serving(n);
 	else if (n->registry.base)
 		registry_destroy(&n->registry);
+	light_free(&n->local.light);
 	for (unsigned i = 0; i < n->n_ports; i++)
 		port_close(&n->port[i]);
 	if (n->pool)

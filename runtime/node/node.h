@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "adopt.h"
 #include "auth.h"
 #include "brain.h"
 #include "command.h"
@@ -46,6 +47,8 @@ struct haven_node {
 	struct brain *brain;
 	struct registry registry;
 	struct rcu_domain rcu;
+	struct adopt_report adopted; /**< at start */
+	uint64_t generation_kept;    /**< start, then control */
 
 	struct loop loop;
 	struct local local;

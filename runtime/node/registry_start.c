@@ -23,8 +23,39 @@ static struct pages_options pages_wanted(const struct haven_node *n)
 		.kind = g->pages, .bind = node >= 0, .numa_node = node >= 0 ? (uint32_t)node : 0};
 }
 
-/** Asked for and not given: the node runs all the same. */
-static void tell_pages(const struct haven_node *n)
+void registry_start_want(const struct haven_node *n, struct registry_config *out)
+{
+	const struct config *c = n->config;
+	const struct config_timers *t = &c->timers;
+
+	*out = (struct registry_config){.cluster = c->cluster,
+					.node = n->me->name,
+					.release = n->me->release,
+					.incarnation = n->incarnation,
+					.interval_ns = t->interval_ns,
+					.lease_ns = t->lease_ns,
+					.suspect_ns = t->suspect_ns,
+					.guard_ns = t->guard_ns,
+					.pages = pages_wanted(n),
+					.huge_dir = c->registry.huge_dir};
+	config_registry_shape(c, meters_room(c), &out->shape);
+}
+
+int registry_start_prepare(struct haven_node *n, struct registry_config *wanted,
+			   struct error_text *error)
+{
+	int err = registry_prepare(&n->registry, n->me->run_dir, wanted, error);
+
+	if (err == -HAVEN_EPERM && wanted->pages.bind &&
+	    n->config->registry.numa == CONFIG_NUMA_AUTO) {
+		/* A sandbox may forbid to choose; nobody asked for it. */
+		wanted->pages.bind = false;
+		err = registry_prepare(&n->registry, n->me->run_dir, wanted, error);
+	}
+	return err;
+}
+
+void registry_start_tell(const struct haven_node *n)
 {
 	const struct registry_header *h = n->registry.header;
 	char text[512];
@@ -37,34 +68,4 @@ static void tell_pages(const struct haven_node *n)
 		 "hugepages: hugetlbfs DIRECTORY",
 		 n->me->run_dir);
 	node_report(&n->options, HAVEN_NODE_WARNING, text);
-}
-
-int registry_start(struct haven_node *n, struct error_text *error)
-{
-	const struct config *c = n->config;
-	const struct config_timers *t = &c->timers;
-	struct registry_config r = {.cluster = c->cluster,
-				    .node = n->me->name,
-				    .release = n->me->release,
-				    .incarnation = n->incarnation,
-				    .interval_ns = t->interval_ns,
-				    .lease_ns = t->lease_ns,
-				    .suspect_ns = t->suspect_ns,
-				    .guard_ns = t->guard_ns,
-				    .pages = pages_wanted(n),
-				    .huge_dir = c->registry.huge_dir};
-	int err;
-
-	config_registry_shape(c, meters_room(c), &r.shape);
-	err = registry_create(&n->registry, n->me->run_dir, &r, error);
-	if (err == -HAVEN_EPERM && r.pages.bind && c->registry.numa == CONFIG_NUMA_AUTO) {
-		/* A sandbox may forbid to choose; nobody asked for it. */
-		r.pages.bind = false;
-		err = registry_create(&n->registry, n->me->run_dir, &r, error);
-	}
-	if (err)
-		return err;
-	rcu_domain_init(&n->rcu, &n->registry.header->rcu_epoch);
-	tell_pages(n);
-	return meters_begin(n, error);
 }

@@ -13,6 +13,7 @@
 #define RUN_DIR_LOCK "lock"
 #define RUN_DIR_INCARNATION "incarnation"
 #define RUN_DIR_EPOCH "epoch"
+#define RUN_DIR_GENERATION "generation"
 
 /**
  * Make the directory (0750) if it is missing and lock it for this process's life; the kernel lifts

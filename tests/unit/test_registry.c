@@ -123,6 +123,112 @@ Test(registry, a_new_node_replaces_the_file_and_old_readers_keep_theirs)
 	registry_destroy(&second);
 }
 
+Test(registry, a_prepared_registry_is_seen_when_it_is_published_and_not_before)
+{
+	struct registry_component c = {.hot.name = "early"}, out;
+	struct registry second, fresh;
+	char aside[80];
+
+	snprintf(aside, sizeof(aside), "%s.new", file);
+	cr_assert_eq(registry_prepare(&second, run_dir, &config, &error), 0, "%s", error.text);
+	cr_assert_eq(registry_add(&second, &c, &error), 0);
+	cr_assert_eq(registry_find_copy(&reader, "early", &out), -HAVEN_ENOENT);
+	cr_assert_eq(registry_open(&fresh, run_dir, &error), 0);
+	cr_assert_eq(registry_find_copy(&fresh, "early", &out), -HAVEN_ENOENT, "still the old one");
+	registry_close(&fresh);
+	cr_assert_eq(registry_publish(&second, &error), 0, "%s", error.text);
+	cr_assert_eq(registry_open(&fresh, run_dir, &error), 0);
+	cr_assert_eq(registry_find_copy(&fresh, "early", &out), 0);
+	registry_close(&fresh);
+	registry_destroy(&second);
+	cr_assert_eq(registry_prepare(&second, run_dir, &config, &error), 0);
+	registry_discard(&second);
+	cr_assert_null(second.base);
+	cr_assert_neq(access(aside, F_OK), 0, "nothing is left behind");
+	cr_assert_eq(registry_open(&fresh, run_dir, &error), 0);
+	cr_assert_eq(registry_find_copy(&fresh, "early", &out), 0);
+	registry_close(&fresh);
+	cr_assert_eq(registry_prepare(&second, run_dir, &config, &error), 0);
+	cr_assert_eq(unlink(aside), 0);
+	cr_assert_eq(registry_publish(&second, &error), -HAVEN_ENOENT);
+	cr_assert_null(second.base);
+}
+
+Test(registry, a_successor_starts_above_all_that_its_predecessor_has_shown)
+{
+	uint64_t generation = 7, epoch = 7, most = 0;
+	struct registry_config next = config;
+	struct registry second;
+
+	registry_gate_set(&node, 3, HAVEN_PRIMARY, 1, 99);
+	rcu_retire_epoch(&rcu);
+	cr_assert_eq(registry_floors(&reader, &generation, &epoch), 0);
+	for (uint32_t i = 0; i < reader.shape.gates; i++)
+		most = reader.gates[i].generation > most ? reader.gates[i].generation : most;
+	cr_assert_gt(generation << 16, most);
+	cr_assert_geq(generation, reader.header->generation);
+	cr_assert_eq(epoch, 7, "a floor that is higher stays");
+	epoch = 0;
+	cr_assert_eq(registry_floors(&reader, &generation, &epoch), 0);
+	cr_assert_eq(epoch, reader.header->rcu_epoch);
+	next.generation_floor = generation;
+	next.rcu_epoch_floor = epoch;
+	cr_assert_eq(registry_create(&second, run_dir, &next, &error), 0, "%s", error.text);
+	cr_assert_gt(second.header->rcu_epoch, reader.header->rcu_epoch);
+	for (uint32_t i = 0; i < second.shape.gates; i++)
+		cr_assert_gt(second.gates[i].generation, most);
+	registry_destroy(&second);
+}
+
+Test(registry, numbers_that_no_node_can_reach_are_no_floor)
+{
+	uint64_t generation = 5, epoch = 6;
+
+	node.header->generation = REGISTRY_GENERATION_MAX + 1;
+	cr_assert_eq(registry_floors(&reader, &generation, &epoch), -HAVEN_ECORRUPT);
+	node.header->generation = 1;
+	node.header->rcu_epoch = UINT64_MAX;
+	cr_assert_eq(registry_floors(&reader, &generation, &epoch), -HAVEN_ECORRUPT);
+	node.header->rcu_epoch = 1;
+	node.gates[0].generation = UINT64_MAX;
+	cr_assert_eq(registry_floors(&reader, &generation, &epoch), -HAVEN_ECORRUPT);
+	cr_assert(generation == 5 && epoch == 6);
+}
+
+Test(registry, the_nodes_own_truth_is_found_by_name_and_by_slot)
+{
+	struct registry_component c = {.hot.name = "own"};
+	const struct registry_hot *own;
+
+	cr_assert_null(registry_own_find(&node, "own"));
+	cr_assert_eq(registry_add(&node, &c, &error), 0);
+	own = registry_own_find(&node, "own");
+	cr_assert_eq(own->handle, c.hot.handle);
+	cr_assert_eq(registry_own_slot(&node, registry_slot_of(c.hot.handle)), own);
+	cr_assert_null(registry_own_slot(&node, node.components));
+	cr_assert_null(registry_own_find(&node, ""));
+	cr_assert_null(registry_own_find(&node, "own2"));
+	cr_assert_eq(registry_remove(&node, c.hot.handle, &rcu), 0);
+	cr_assert_null(registry_own_find(&node, "own"));
+	cr_assert_null(registry_own_slot(&node, registry_slot_of(c.hot.handle)));
+}
+
+Test(registry, an_object_half_filled_is_no_copy_of_a_dead_registry)
+{
+	struct registry_component c = {.hot.name = "torn"}, out;
+	uint32_t slot;
+
+	cr_assert_eq(registry_add(&node, &c, &error), 0);
+	slot = registry_slot_of(c.hot.handle);
+	cr_assert_eq(registry_copy_dead(&reader, slot, &out), 0);
+	cr_assert_str_eq(out.hot.name, "torn");
+	node.hot[node.directory[slot] - 1].version |= 1;
+	cr_assert_eq(registry_copy_dead(&reader, slot, &out), -HAVEN_EAGAIN);
+	node.directory[slot] = 0;
+	cr_assert_eq(registry_copy_dead(&reader, slot, &out), -HAVEN_ENOENT);
+	cr_assert_eq(registry_copy_dead(&reader, reader.components, &out), -HAVEN_ENOENT);
+}
+
 Test(registry, an_orderly_stop_is_told_to_readers_afterwards)
 {
 	struct registry late;

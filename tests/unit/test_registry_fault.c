@@ -377,7 +377,7 @@ Test(registry_fault, a_full_file_system_is_told_and_the_old_registry_stays)
 	large.shape.components = 100000;
 	error.text[0] = 0;
 	cr_expect_eq(registry_create(&node, run_dir, &large, &error), -HAVEN_ENOMEM);
-	cr_expect_not_null(strstr(error.text, strerror(ENOSPC)), "%s", error.text);
+	cr_expect_not_null(strstr(error.text, "no room for a registry"), "%s", error.text);
 	cr_expect_eq(files(), 1, "the half-made file is gone");
 	cr_expect_eq(registry_open(&other, run_dir, &error), 0, "%s", error.text);
 	cr_expect_eq(other.header->incarnation, 42);
