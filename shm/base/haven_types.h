@@ -42,6 +42,16 @@ enum haven_role {
 };
 #define HAVEN_ROLE_COUNT 4
 
+/** What a component is made of. */
+enum haven_component_kind {
+	HAVEN_KIND_PROCESS = 0, /**< a whole program */
+	HAVEN_KIND_WORKER,      /**< one packet loop */
+	HAVEN_KIND_PORT,        /**< a NIC port */
+	HAVEN_KIND_LINK,        /**< a link */
+	HAVEN_KIND_LCORE,       /**< a core */
+	HAVEN_KIND_COUNT
+};
+
 /** How well a component does, as it (or who watches it) says. */
 enum haven_health {
 	HAVEN_HEALTH_UNKNOWN = 0, /**< nobody has said anything */
