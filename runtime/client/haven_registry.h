@@ -58,7 +58,9 @@ struct haven_attributes {
  *
  * Requests go through a ring in this process's shared memory and are carried out by the node's poll
  * loop in order, with no system call. Any thread may call at any time. A node that restarts
- * keeps what was added, under the same handles, and carries out what it had not answered. The
+ * keeps what was added, under the same handles, and carries out what it had not answered; should
+ * its registry be lost, too, haven_reattach() hands everything over again, and only a component
+ * whose place another process has taken by then loses its handle (ESTALE: add it again). The
  * components go when the process ends or detaches.
  */
 

@@ -118,6 +118,19 @@ static bool settle_push(struct requests *q, struct request *r, enum request_kind
 	return true;
 }
 
+/* Does the registry show the component with other attributes than these? */
+static bool attributes_differ(const struct registry *r, const struct request *to)
+{
+	struct registry_component c;
+
+	return registry_get_copy(r, to->handle, &c) != 0 || c.hot.health != to->health ||
+	       c.hot.load != to->load || c.hot.weight != to->weight ||
+	       c.cold.format_read_min != to->format_read_min ||
+	       c.cold.format_read_max != to->format_read_max ||
+	       c.cold.format_write != to->format_write || c.cold.n_depends != to->n_depends ||
+	       memcmp(c.cold.depends, to->depends, sizeof(to->depends)) != 0;
+}
+
 /* Attributes of components with instances that were registered anew under their handle. */
 static bool settle_restore(struct haven *h)
 {
@@ -126,7 +139,8 @@ static bool settle_restore(struct haven *h)
 
 		if (!c->restore)
 			continue;
-		if (content_find(h, c->handle, &r) && !settle_push(h->requests, &r, REQUEST_UPDATE))
+		if (content_find(h, c->handle, &r) && attributes_differ(&h->now->registry, &r) &&
+		    !settle_push(h->requests, &r, REQUEST_UPDATE))
 			return false;
 		c->restore = false;
 	}
