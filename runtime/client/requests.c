@@ -186,7 +186,10 @@ static bool answer_too_early(struct requests *q, const struct requests_note *not
 	if (note->kind != REQUEST_UPDATE || asked->seq > q->again_until ||
 	    (result != -HAVEN_ESTALE && result != -HAVEN_EAGAIN) || !own_has(q, asked->handle))
 		return false;
-	q->again[q->n_again++] = (struct requests_again){.request = *asked, .note = *note};
+	q->again[q->n_again] = (struct requests_again){.request = *asked, .note = *note};
+	q->again[q->n_again++].note.settling = false;
+	if (note->settling)
+		q->settling_left--;
 	return true;
 }
 

@@ -32,7 +32,7 @@ struct requests_note {
 	uint64_t tag;
 	uint8_t kind;  /**< enum request_kind */
 	bool posted;   /**< the answer is to be collected */
-	bool settling; /**< asked by requests_settle() itself */
+	bool settling; /**< requests_settle() waits for the answer */
 };
 
 /** A request that the new node could not carry out before its component was handed over. */
@@ -51,7 +51,7 @@ struct requests {
 	bool frozen, settling;
 	uint64_t again_until;
 	uint32_t adopt_next;    /**< slot of `own` that is looked at next */
-	unsigned settling_left; /**< own requests without an answer */
+	unsigned settling_left; /**< answers that requests_settle() waits for */
 	unsigned n_again;
 	struct requests_again again[REQUEST_SLOTS];
 	struct requests_note note[REQUEST_SLOTS];

@@ -12,7 +12,8 @@
  *   2. move     answers come from the new node's line from now on
  *   3. settle   the answers to all old requests are awaited: now it is known what should be there;
  *               what is not there is handed over under its handle, with its content from the
- *               newest former registry that shows it; then the kept updates are pushed again
+ *               newest former registry that shows it; then the kept updates are pushed again,
+ *               and the answers to all that are awaited, too
  *
  * Nothing new is pushed by anybody before 3 is through, or it would come before its component.
  */
@@ -170,9 +171,14 @@ static bool settle_again(struct requests *q)
 {
 	unsigned pushed = 0;
 
-	while (pushed < q->n_again &&
-	       requests_push(q, &q->again[pushed].request, &q->again[pushed].note))
-		pushed++;
+	for (; pushed < q->n_again; pushed++) {
+		struct requests_again *again = &q->again[pushed];
+
+		again->note.settling = true;
+		if (!requests_push(q, &again->request, &again->note))
+			break;
+		q->settling_left++;
+	}
 	q->n_again -= pushed;
 	memmove(q->again, q->again + pushed, q->n_again * sizeof(q->again[0]));
 	return q->n_again == 0;

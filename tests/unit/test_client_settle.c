@@ -262,6 +262,24 @@ Test(client_settle, attributes_of_a_component_with_instances_survive_a_lost_regi
 	cr_expect_eq(node.asked_ring[REQUEST_UPDATE], 2, "the node still had them");
 }
 
+/* The update that restores them meets the second of two lost registries too early. */
+Test(client_settle, attributes_survive_two_lost_registries)
+{
+	struct haven_attributes a = {.load = 7};
+	struct haven_component *c;
+
+	cr_assert_eq(haven_component_register(h, &nat_config, &c), 0);
+	fake_serve_ring(&node, true);
+	cr_assert_eq(haven_component_update(c, &a), 0);
+	fake_serve_ring(&node, false);
+	fake_kill(&node);
+	fake_restart(&node, true);
+	cr_expect_eq(haven_reattach(h), -HAVEN_EAGAIN);
+	restart(true);
+	reattach();
+	expect_load(haven_component_handle(c), 7);
+}
+
 static void *thread_that_waits(void *argument)
 {
 	struct haven_request *q = argument;
