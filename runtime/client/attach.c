@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "client_internal.h"
@@ -12,29 +10,9 @@
 /* The error of a failed attach has no object to live in. */
 static _Thread_local struct error_text attach_error;
 
-bool client_lost(const struct haven *h)
-{
-	return load_relaxed(&h->node_gone) != 0;
-}
-
-void client_lose(struct haven *h)
-{
-	store_relaxed(&h->node_gone, 1);
-	/* Not closed yet: another worker may be looking at the descriptor. */
-	shutdown(h->socket, SHUT_RDWR);
-}
-
 int client_call(struct haven *h, struct message *m, int fd, int *reply_fd)
 {
-	int status;
-
-	if (client_lost(h))
-		return error_set(&h->error, HAVEN_ENODE,
-				 "the node went away; detach and attach again");
-	status = message_call(h->socket, m, fd, reply_fd, CLIENT_CALL_TIMEOUT_MS, &h->error);
-	if (status == -HAVEN_ENODE || status == -HAVEN_ETIMEDOUT)
-		client_lose(h);
-	return status;
+	return attachment_call(h, h->now, m, fd, reply_fd);
 }
 
 bool client_name_copy(char *to, const char *from)
@@ -49,30 +27,22 @@ bool client_name_copy(char *to, const char *from)
 	return true;
 }
 
-/* Pass the client segment to the node and map the registry that comes back. */
-static int attach_exchange(struct haven *h)
+static int attach_start(struct haven *h)
 {
-	struct message m = {.type = MESSAGE_ATTACH};
-	int segment_fd = -1, registry_fd = -1;
-	int status = client_segment_create(&h->segment, &segment_fd, &h->error);
+	struct attachment *at;
+	int status;
 
+	if (!h->run_dir)
+		return error_set(&h->error, HAVEN_ENOMEM, "no memory to attach");
+	status = client_segment_create(&h->segment, &h->segment_fd, &h->error);
+	if (!status)
+		status = attachment_open(h, 0, &at);
 	if (status)
 		return status;
-	m.u.attach.segment_layout = CLIENT_SEGMENT_LAYOUT_VERSION;
-	m.u.attach.registry_layout = REGISTRY_LAYOUT_VERSION;
-	m.u.attach.table_layout = TABLE_LAYOUT_VERSION;
-	m.u.attach.pid = getpid();
-	status = client_call(h, &m, segment_fd, &registry_fd);
-	close(segment_fd);
-	if (status)
-		return status;
-	if (registry_fd < 0)
-		return error_set(&h->error, HAVEN_ECORRUPT,
-				 "the node's answer carries no registry; use libhaven and havend "
-				 "of one release");
-	status = registry_open_fd(&h->registry, registry_fd, &h->error);
-	close(registry_fd);
-	return status;
+	attachment_publish(h, at);
+	h->requests = requests_new(h->segment, at);
+	status = h->requests ? fork_enlist(h) : -HAVEN_ENOMEM;
+	return status ? error_set(&h->error, status, "no memory to attach") : 0;
 }
 
 int haven_attach(struct haven **out, const char *run_dir)
@@ -85,14 +55,15 @@ int haven_attach(struct haven **out, const char *run_dir)
 		run_dir = getenv("HAVEN_RUN_DIR");
 	if (!run_dir || !*run_dir)
 		run_dir = ATTACH_RUN_DIR;
-	h = calloc(1, sizeof(*h));
+	h = aligned_alloc(HAVEN_CACHE_LINE, sizeof(*h));
 	if (!h)
 		return error_set(&attach_error, HAVEN_ENOMEM, "no memory to attach");
+	memset(h, 0, sizeof(*h));
 	pthread_mutex_init(&h->control, NULL);
 	h->references = 1;
-	h->registry.fd = -1;
-	h->socket = message_connect(run_dir, &h->error);
-	status = h->socket < 0 ? h->socket : attach_exchange(h);
+	h->segment_fd = -1;
+	h->run_dir = strdup(run_dir);
+	status = attach_start(h);
 	if (status) {
 		attach_error = h->error;
 		client_release(h);
@@ -106,50 +77,56 @@ void client_release(struct haven *h)
 {
 	if (sub_fetch_acq_rel(&h->references, 1) > 0)
 		return;
+	fork_delist(h);
 	while (h->components) {
 		struct haven_component *c = h->components;
 
 		h->components = c->next;
 		component_free(c);
 	}
-	if (h->registry.base)
-		registry_close(&h->registry);
+	requests_free(h->requests);
+	while (h->now) {
+		struct attachment *at = h->now;
+
+		h->now = at->older;
+		attachment_free(at);
+	}
 	if (h->segment)
 		client_segment_unmap(h->segment);
-	if (h->socket >= 0)
-		close(h->socket);
+	if (h->segment_fd >= 0)
+		close(h->segment_fd);
 	pthread_mutex_destroy(&h->control);
+	free(h->run_dir);
 	free(h);
 }
 
-/* A worker of the calling thread, NULL when there is none left. */
-static struct haven_worker *worker_of_thread(struct haven *h)
+/* A worker or reader of the calling thread, NULL when there is none left. */
+static struct haven_reader *reader_of_thread(struct haven *h)
 {
-	int32_t self = (int32_t)syscall(SYS_gettid);
-	struct haven_worker *w;
+	struct haven_reader *r;
 
 	pthread_mutex_lock(&h->control);
-	for (w = h->workers; w && load_relaxed(&w->slot->tid) != self; w = w->next)
+	for (r = h->readers; r && !reader_is_mine(r); r = r->next)
 		;
 	pthread_mutex_unlock(&h->control);
-	return w;
+	return r;
 }
 
-/* Workers whose threads have died will not end themselves; the kernel is done with their marks.
+/* Those whose threads have died will not end themselves; the kernel is done with their marks.
  * Under control. */
-static void workers_bury(struct haven *h)
+static void readers_bury(struct haven *h)
 {
-	struct haven_worker **at = &h->workers;
+	struct haven_reader **at = &h->readers;
 
 	while (*at) {
-		struct haven_worker *w = *at;
+		struct haven_reader *r = *at;
 
-		if (!client_worker_marked(w->slot)) {
-			at = &w->next;
+		if (!client_worker_marked(r->slot)) {
+			at = &r->next;
 			continue;
 		}
-		*at = w->next;
-		free(w);
+		*at = r->next;
+		free(r);
 		/* Never the last hold: the caller still has its own. */
 		sub_fetch_acq_rel(&h->references, 1);
 	}
@@ -157,21 +134,26 @@ static void workers_bury(struct haven *h)
 
 void haven_detach(struct haven *h)
 {
-	struct haven_worker *w;
+	struct haven_reader *r;
 
 	if (!h)
 		return;
-	while ((w = worker_of_thread(h)))
-		haven_worker_end(w);
+	while ((r = reader_of_thread(h))) {
+		if (r->worker)
+			haven_worker_end((struct haven_worker *)(void *)r);
+		else
+			haven_reader_end(r);
+	}
 	pthread_mutex_lock(&h->control);
-	workers_bury(h);
-	for (struct haven_component *c = h->components; c && !client_lost(h); c = c->next) {
+	readers_bury(h);
+	for (struct haven_component *c = h->components; c && !attachment_lost(h->now);
+	     c = c->next) {
 		struct message m = {.type = MESSAGE_DEREGISTER, .handle = c->handle};
 
 		/* A refusal changes nothing here: the node cleans up when the socket closes. */
 		(void)client_call(h, &m, -1, NULL);
 	}
-	client_lose(h);
+	attachment_lose(h->now);
 	pthread_mutex_unlock(&h->control);
 	client_release(h);
 }

@@ -37,16 +37,17 @@ static int table_request(struct haven_component *c, unsigned instance,
 	return 0;
 }
 
-static int table_announce(struct haven_table *t, const struct table_shape *shape, int fd)
+int table_announce(struct haven_table *t, struct attachment *at)
 {
 	struct haven_component *c = t->component;
+	const struct table_shape *shape = &t->table.geometry.shape;
 	struct message m = {.type = MESSAGE_CHECKPOINT, .handle = c->handle};
-	uint32_t first, all = c->haven->registry.shape.lanes;
+	uint32_t first, all = at->registry.shape.lanes;
 	int status;
 
 	m.u.checkpoint.shape = *shape;
 	m.u.checkpoint.instance = t->instance;
-	status = client_call(c->haven, &m, fd, NULL);
+	status = attachment_call(c->haven, at, &m, t->fd, NULL);
 	if (status)
 		return status;
 	first = m.u.checkpoint.lane_first;
@@ -55,29 +56,45 @@ static int table_announce(struct haven_table *t, const struct table_shape *shape
 				 "the node names %u lane lines from number %u on; the registry "
 				 "has %u",
 				 shape->lanes, first, all);
-	t->lanes = &c->haven->registry.lanes[first];
-	t->n_lanes = shape->lanes;
+	at->lanes[t->number] = &at->registry.lanes[first];
 	return 0;
+}
+
+/* Lowest number that no table has. */
+static int table_number(const struct haven *h, struct haven_table *t, struct error_text *error)
+{
+	bool used[CLIENT_TABLES_MAX] = {false};
+
+	for (const struct haven_component *c = h->components; c; c = c->next)
+		for (const struct haven_table *other = c->tables; other; other = other->next)
+			used[other->number] = true;
+	for (t->number = 0; t->number < CLIENT_TABLES_MAX; t->number++)
+		if (!used[t->number])
+			return 0;
+	return error_set(error, HAVEN_EFULL, "this attachment has %u tables already",
+			 CLIENT_TABLES_MAX);
 }
 
 static int table_make(struct haven_component *c, unsigned instance,
 		      const struct haven_table_config *config, struct haven_table *t)
 {
 	struct table_shape shape = {.name = ""};
-	int fd = -1;
 	int status = table_request(c, instance, config, &shape);
 
-	if (status)
-		return status;
-	status = table_create(&t->table, &shape, &fd, &c->haven->error);
+	if (!status)
+		status = table_number(c->haven, t, &c->haven->error);
+	if (!status)
+		status = table_create(&t->table, &shape, &t->fd, &c->haven->error);
 	if (status)
 		return status;
 	t->component = c;
 	t->instance = instance;
-	status = table_announce(t, &shape, fd);
-	close(fd);
-	if (status)
+	t->n_lanes = shape.lanes;
+	status = table_announce(t, c->haven->now);
+	if (status) {
 		table_unmap(&t->table);
+		close(t->fd);
+	}
 	return status;
 }
 
@@ -109,34 +126,47 @@ int haven_table_create(struct haven_component *c, unsigned instance,
 /* May the worker write its lane? The baton rule of worker.c: as of its last poll, not of now. */
 static int lane_writable(const struct haven_worker *w, const struct haven_table *t)
 {
-	if (__builtin_expect(t->component != w->component || w->index >= t->n_lanes, 0))
+	if (__builtin_expect(t->component != w->component || w->reader.index >= t->n_lanes, 0))
 		return -HAVEN_EINVAL;
 	return w->seen[t->instance].role == HAVEN_PRIMARY ? 0 : -HAVEN_EROLE;
+}
+
+/* What the node says of the worker's lane. NULL: the table is younger than the attachment that this
+ * worker still works with. */
+static const struct registry_lane *lane_line(const struct haven_worker *w,
+					     const struct haven_table *t)
+{
+	const struct registry_lane *lines = load_relaxed(&w->reader.at->lanes[t->number]);
+
+	return lines && w->reader.index < t->n_lanes ? &lines[w->reader.index] : NULL;
 }
 
 /* acquire: pairs with L2, the node has read the log slots up to here. */
 static uint64_t lane_consumed(const struct haven_worker *w, const struct haven_table *t)
 {
-	return load_acquire(&t->lanes[w->index].consumed_seq);
+	const struct registry_lane *line = lane_line(w, t);
+
+	return line ? load_acquire(&line->consumed_seq) : 0;
 }
 
 int haven_put(struct haven_worker *w, struct haven_table *t, const void *key, const void *value)
 {
 	int status = lane_writable(w, t);
 
-	return status ? status : table_put(&t->table, w->index, key, value, lane_consumed(w, t));
+	return status ? status
+		      : table_put(&t->table, w->reader.index, key, value, lane_consumed(w, t));
 }
 
 int haven_delete(struct haven_worker *w, struct haven_table *t, const void *key)
 {
 	int status = lane_writable(w, t);
 
-	return status ? status : table_delete(&t->table, w->index, key, lane_consumed(w, t));
+	return status ? status : table_delete(&t->table, w->reader.index, key, lane_consumed(w, t));
 }
 
 int haven_get(struct haven_worker *w, struct haven_table *t, const void *key, void *value)
 {
-	return haven_get_lane(t, w->index, key, value);
+	return haven_get_lane(t, w->reader.index, key, value);
 }
 
 int haven_get_lane(const struct haven_table *t, unsigned lane, const void *key, void *value)
@@ -147,14 +177,15 @@ int haven_get_lane(const struct haven_table *t, unsigned lane, const void *key, 
 uint64_t haven_commit(struct haven_worker *w, struct haven_table *t)
 {
 	if (lane_writable(w, t) == 0)
-		return table_commit(&t->table, w->index);
-	return w->index < t->n_lanes ? table_committed(&t->table, w->index) : 0;
+		return table_commit(&t->table, w->reader.index);
+	return w->reader.index < t->n_lanes ? table_committed(&t->table, w->reader.index) : 0;
 }
 
 uint64_t haven_acked(const struct haven_worker *w, const struct haven_table *t)
 {
-	/* acquire: pairs with L1. */
-	return w->index < t->n_lanes ? load_acquire(&t->lanes[w->index].acked_seq) : 0;
+	const struct registry_lane *line = lane_line(w, t);
+
+	return line ? load_acquire(&line->acked_seq) : 0; /* L1 */
 }
 
 uint32_t haven_table_count(const struct haven_table *t, unsigned lane)

@@ -11,9 +11,15 @@
  *                  haven_worker_end
  *
  * Thread rules: a `struct haven`, its registration calls and haven_detach() belong to one thread at
- * a time. A `struct haven_worker` belongs to the thread that began it; calls that take one never
- * lock, allocate or enter the kernel. The library starts no thread, installs no signal handler,
- * prints nothing and never exits; it needs no DPDK.
+ * a time. A `struct haven_worker` or `haven_reader` belongs to the thread that began it; calls that
+ * take one, but for begin and end, never lock, allocate or enter the kernel. A thread that ends
+ * without ending its worker fails the component, by design; one that leaves a reader behind harms
+ * nobody. The library starts no thread, installs no signal handler, prints nothing and never exits;
+ * it needs no DPDK.
+ *
+ * fork(): the child takes no part. Its memory of segments and tables is a private copy, its
+ * connection is closed; every call there finds the node gone (haven_poll: HAVEN_CHANGE_NODE), and
+ * all that is left to do is haven_detach(), or an attachment of its own.
  *
  * Errors: every int result is 0 or a negative `enum haven_error`, unless said otherwise.
  */
@@ -24,6 +30,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "haven_registry.h"
 #include "haven_types.h"
 
 #ifdef __cplusplus
@@ -41,6 +48,9 @@ struct haven_component_config {
 	const char *group;   /**< group of the cluster configuration; NULL: same as name */
 	const char *release; /**< software release label; NULL: that of the node */
 	enum haven_component_kind kind; /**< what it represents */
+	/** Health, load, weight, formats and dependencies to begin with; the rest of it is not
+	 *  looked at. NULL: none of them is known. */
+	const struct haven_attributes *attributes;
 };
 
 /** Shape of a mirrored table. Both nodes must create it alike or the node refuses the mirror. */
@@ -56,7 +66,12 @@ struct haven_table_config {
 /** What a worker's poll has seen change since its last poll. */
 enum haven_change {
 	HAVEN_CHANGE_ROLE = 1u << 0, /**< role or epoch of an instance changed: read haven_role() */
-	HAVEN_CHANGE_NODE = 1u << 1, /**< the node died or restarted: gates are shut, reattach */
+	HAVEN_CHANGE_NODE = 1u << 1, /**< the node died or stopped; roles are off-line. Told once;
+					  haven_reattach() finds the next one */
+	HAVEN_CHANGE_REATTACHED = 1u << 2, /**< this worker now works with another node. What it
+						found in the registry is void; roles are off-line
+						and acknowledgements unknown until this node says
+						them */
 };
 
 /* ---- attach and register (control path; may block up to 5 s, may allocate) ---------------- */
@@ -67,8 +82,22 @@ enum haven_change {
  * Errors: ENODE (not running), EVERSION, EPERM, ENOMEM, ESYS. `*out` is NULL after an error.
  */
 int haven_attach(struct haven **out, const char *run_dir);
-/** Detach in order: ends remaining workers of this thread, deregisters, unmaps. NULL is allowed. */
+/** Detach in order: ends remaining workers and readers of this thread, deregisters, unmaps. NULL is
+ *  allowed. */
 void haven_detach(struct haven *h);
+/**
+ * Go on with the next incarnation of the node: after HAVEN_CHANGE_NODE, or any time, again and
+ * again until it returns 0; does nothing while the node is there. Everything is handed over as it
+ * is: components with their handles, tables with their content, workers, readers, requests without
+ * an answer. Each worker goes over at its next haven_poll(), each reader at its next
+ * haven_reader_enter(); until then all that was found stays readable, and the memory of the former
+ * node's registry is given back by the first control call after the last of them did. Roles are
+ * off-line until the new node gives them. A component of which a worker died stays off-line.
+ * Errors: ENODE (no node is there yet), EAGAIN and ETIMEDOUT (not done yet) mean: call again. Any
+ * other one (EEXIST, EVERSION, EREFUSED, ECORRUPT, …) says why this node does not take the
+ * application back: detach and attach anew.
+ */
+int haven_reattach(struct haven *h);
 /** The sentence that explains the last error of a call on `h`, never NULL. With `h` NULL: the
  *  last failed haven_attach() of this thread. Valid until the next call. */
 const char *haven_last_error(const struct haven *h);
@@ -83,6 +112,12 @@ int haven_component_register(struct haven *h, const struct haven_component_confi
 /** Declare the component healthy and complete (its checkpoints exist): off-line becomes spare,
  *  and it may be assigned. Errors: ENODE, EREFUSED. */
 int haven_component_ready(struct haven_component *c);
+/** Tell its health, load, weight, formats and dependencies; the rest of `attributes` is not looked
+ *  at. From a packet loop: haven_request_post() with its handle. Errors: EINVAL, EAGAIN, ENODE,
+ *  ETIMEDOUT. */
+int haven_component_update(struct haven_component *c, const struct haven_attributes *attributes);
+/** Its handle in the registry, the same for all its life. */
+uint64_t haven_component_handle(const struct haven_component *c);
 /** Take the component off-line in order; its instances move elsewhere. Workers must have ended. */
 int haven_component_deregister(struct haven_component *c);
 /** Number of instances of the component's group, 1…64. */
@@ -103,7 +138,8 @@ int haven_table_create(struct haven_component *c, unsigned instance,
 
 /**
  * Claim a worker slot for the calling thread. The kernel marks the slot when this thread dies, and
- * the node sees that mark within microseconds. Errors: EFULL, ESYS.
+ * the node sees that mark within microseconds. Errors: EFULL (the text says who has the slots),
+ * ENODE, ENOMEM, ESYS.
  */
 int haven_worker_begin(struct haven_component *c, struct haven_worker **out);
 /** Release the slot in order. Must run on the thread that began it. */
@@ -150,7 +186,8 @@ int haven_get_lane(const struct haven_table *t, unsigned lane, const void *key, 
  * the sequence of the previous commit.
  */
 uint64_t haven_commit(struct haven_worker *w, struct haven_table *t);
-/** Greatest sequence of the worker's lane that the whole in-sync set holds. One load. */
+/** Greatest sequence of the worker's lane that the whole in-sync set holds, as far as the node that
+ *  this worker works with knows (it starts at 0 after HAVEN_CHANGE_REATTACHED). */
 uint64_t haven_acked(const struct haven_worker *w, const struct haven_table *t);
 /** Live entries of a lane. */
 uint32_t haven_table_count(const struct haven_table *t, unsigned lane);
@@ -161,23 +198,6 @@ uint32_t haven_table_count(const struct haven_table *t, unsigned lane);
  */
 unsigned haven_table_scan(const struct haven_table *t, unsigned lane, uint32_t *cursor, void *out,
 			  unsigned max);
-
-/* ---- registry look-up ---------------------------------------------------------------------- */
-
-/** What the registry tells about a component. */
-struct haven_component_info {
-	char name[HAVEN_NAME_MAX];
-	char group[HAVEN_NAME_MAX];
-	char release[HAVEN_NAME_MAX];
-	uint64_t handle; /**< generation-checked; never reused within a node's life */
-	int32_t pid;
-	uint8_t kind; /**< enum haven_component_kind */
-	uint8_t ready;
-	uint8_t instances;
-	uint8_t role[HAVEN_INSTANCES_MAX]; /**< enum haven_role per instance of its group */
-};
-/** Look a component of this node up by name. Lock-free. Errors: ENOENT, EAGAIN. */
-int haven_lookup(struct haven_worker *w, const char *name, struct haven_component_info *out);
 
 #ifdef __cplusplus
 }

@@ -10,12 +10,8 @@
  * The gate is judged from the node's line at every call, not from the last poll: role and
  * generation as confirmed, and the end of the lease as it stands now.
  */
-#include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "client_internal.h"
 #include "clock.h"
@@ -27,50 +23,17 @@
 /* A gate line that changes this often under one look is left for the next poll. */
 #define WORKER_GATE_TRIES 4
 
-static int worker_claim(struct haven_component *c, struct haven_worker *w)
-{
-	int status = -HAVEN_EFULL;
-
-	for (unsigned i = 0; i < HAVEN_WORKERS_MAX && status == -HAVEN_EFULL; i++) {
-		w->slot = &c->haven->segment->worker[i];
-		w->index = i;
-		status = client_worker_claim(w->slot, c->handle);
-	}
-	if (status == -HAVEN_EFULL)
-		return error_set(&c->haven->error, HAVEN_EFULL,
-				 "all %u worker slots of this process are in use",
-				 HAVEN_WORKERS_MAX);
-	if (status)
-		return error_set(&c->haven->error, HAVEN_ESYS, "cannot own the worker's mark: %s",
-				 strerror(errno));
-	return 0;
-}
-
 static int worker_start(struct haven_component *c, struct haven_worker *w)
 {
-	struct message m = {.type = MESSAGE_WORKER, .handle = c->handle};
-	struct haven *h = c->haven;
-	int status = worker_claim(c, w);
+	int status = reader_start(c->haven, c, &w->reader);
 
 	if (status)
 		return status;
-	m.u.worker.worker = w->index;
-	status = client_call(h, &m, -1, NULL);
-	if (status) {
-		client_worker_release(w->slot);
-		return status;
-	}
-	w->haven = h;
 	w->component = c;
-	w->gates = c->gates;
+	w->gates = w->reader.at->gates[c->number];
 	w->instances = c->instances;
-	w->rcu_epoch = &h->registry.header->rcu_epoch;
 	w->checked_ns = clock_now_ns();
-	rcu_enter(w->rcu_epoch, &w->slot->quiescent);
-	w->next = h->workers;
-	h->workers = w;
 	c->workers++;
-	fetch_add_relaxed(&h->references, 1);
 	return 0;
 }
 
@@ -94,20 +57,14 @@ int haven_worker_begin(struct haven_component *c, struct haven_worker **out)
 
 void haven_worker_end(struct haven_worker *w)
 {
-	struct haven_worker **at;
 	struct haven *h;
 
-	/* The mark can be given back by its owner alone. */
-	if (!w || load_relaxed(&w->slot->tid) != (int32_t)syscall(SYS_gettid))
+	if (!w || !reader_is_mine(&w->reader))
 		return;
-	h = w->haven;
+	h = w->reader.haven;
 	pthread_mutex_lock(&h->control);
-	for (at = &h->workers; *at != w; at = &(*at)->next)
-		;
-	*at = w->next;
 	w->component->workers--;
-	rcu_leave(&w->slot->quiescent);
-	client_worker_release(w->slot);
+	reader_stop(&w->reader);
 	pthread_mutex_unlock(&h->control);
 	free(w);
 	client_release(h);
@@ -115,7 +72,12 @@ void haven_worker_end(struct haven_worker *w)
 
 unsigned haven_worker_lane(const struct haven_worker *w)
 {
-	return w->index;
+	return w->reader.index;
+}
+
+struct haven_reader *haven_worker_reader(struct haven_worker *w)
+{
+	return &w->reader;
 }
 
 /* Take the baton of the worker's lane in every table of the instance. */
@@ -125,8 +87,8 @@ static void worker_take_lanes(const struct haven_worker *w, unsigned instance)
 	struct haven_table *t = load_acquire(&w->component->tables);
 
 	for (; t; t = t->next)
-		if (t->instance == instance && w->index < t->n_lanes)
-			table_lane_begin(&t->table, w->index);
+		if (t->instance == instance && w->reader.index < t->n_lanes)
+			table_lane_begin(&t->table, w->reader.index);
 }
 
 static unsigned worker_take_role(struct haven_worker *w, unsigned instance)
@@ -145,19 +107,19 @@ static unsigned worker_take_role(struct haven_worker *w, unsigned instance)
 		(struct client_seen){.generation = g.generation, .role = g.role, .epoch = g.epoch};
 	/* P1: every write to the lanes under the earlier role is visible to whoever sees this
 	 * generation confirmed. */
-	store_release(&w->slot->confirmed[instance], g.generation);
+	store_release(&w->reader.slot->confirmed[instance], g.generation);
 	return HAVEN_CHANGE_ROLE;
 }
 
 /* An orderly stop stands in the registry; a death closes the socket. */
 static bool worker_node_gone(struct haven_worker *w)
 {
-	struct pollfd p = {.fd = w->haven->socket};
+	struct attachment *at = w->reader.at;
 	uint64_t now;
 
-	if (client_lost(w->haven))
+	if (attachment_lost(at))
 		return true;
-	if (load_relaxed(&w->haven->registry.header->stopped_ns) != 0)
+	if (load_relaxed(&at->registry.header->stopped_ns) != 0)
 		return true;
 	if (w->progress % WORKER_CHECK_POLLS != 0)
 		return false;
@@ -165,12 +127,12 @@ static bool worker_node_gone(struct haven_worker *w)
 	if (now - w->checked_ns < WORKER_CHECK_NS)
 		return false;
 	w->checked_ns = now;
-	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+	return attachment_hung_up(at);
 }
 
 static unsigned worker_lose_node(struct haven_worker *w)
 {
-	client_lose(w->haven);
+	attachment_lose(w->reader.at);
 	w->lost = true;
 	/* Nobody renews these roles, and a new node's registry is another one. */
 	for (unsigned i = 0; i < w->instances; i++)
@@ -178,15 +140,37 @@ static unsigned worker_lose_node(struct haven_worker *w)
 	return HAVEN_CHANGE_NODE | HAVEN_CHANGE_ROLE;
 }
 
+/*
+ * Go over to the next node. From here to the end of the poll the worker writes no lane; then the
+ * roles of the new gates are taken, and confirmed, as any others. What stands in the slot as
+ * confirmed until then is below every generation of the new gates (reattach.c).
+ */
+static unsigned worker_go_over(struct haven_worker *w)
+{
+	unsigned changes = HAVEN_CHANGE_REATTACHED | HAVEN_CHANGE_ROLE;
+
+	if (!w->lost)
+		changes |= HAVEN_CHANGE_NODE;
+	attachment_move(&w->reader);
+	w->gates = w->reader.at->gates[w->component->number];
+	memset(w->seen, 0, w->instances * sizeof(w->seen[0]));
+	w->lost = false;
+	return changes;
+}
+
 unsigned haven_poll(struct haven_worker *w)
 {
-	struct client_worker *slot = w->slot;
+	struct client_worker *slot = w->reader.slot;
 	unsigned changes = 0;
 
-	rcu_quiescent(w->rcu_epoch, &slot->quiescent);
+	/* acquire: pairs with A1. */
+	if (__builtin_expect(load_acquire(&w->reader.haven->now) != w->reader.at, 0))
+		changes = worker_go_over(w);
+	else
+		rcu_quiescent(w->reader.rcu_epoch, &slot->quiescent);
 	store_relaxed(&slot->progress, ++w->progress);
 	if (__builtin_expect(w->lost, 0))
-		return 0;
+		return changes;
 	for (unsigned i = 0; i < w->instances; i++)
 		if (__builtin_expect(load_relaxed(&w->gates[i].generation) != w->seen[i].generation,
 				     0))
@@ -224,40 +208,10 @@ bool haven_gate(const struct haven_worker *w, unsigned instance)
 
 bool haven_gate_check(struct haven_worker *w, unsigned instance, unsigned packets)
 {
+	struct client_worker *slot = w->reader.slot;
+
 	if (packets == 0 || haven_gate(w, instance))
 		return true;
-	store_relaxed(&w->slot->gate_overruns, w->slot->gate_overruns + 1);
+	store_relaxed(&slot->gate_overruns, slot->gate_overruns + 1);
 	return false;
-}
-
-static void worker_describe(const struct haven_worker *w, const struct registry_hot *hot,
-			    struct haven_component_info *out)
-{
-	const struct registry *r = &w->haven->registry;
-	const struct registry_cold *cold = registry_cold_of(r, hot);
-
-	memset(out, 0, sizeof(*out));
-	memcpy(out->name, hot->name, sizeof(out->name) - 1);
-	memcpy(out->group, cold->group, sizeof(out->group) - 1);
-	memcpy(out->release, cold->release, sizeof(out->release) - 1);
-	out->handle = hot->handle;
-	out->pid = cold->pid;
-	out->kind = hot->kind;
-	out->ready = (hot->flags & REGISTRY_READY) != 0;
-	out->instances = (uint8_t)(hot->instances < HAVEN_INSTANCES_MAX ? hot->instances
-									: HAVEN_INSTANCES_MAX);
-	for (unsigned i = 0; i < out->instances; i++)
-		if ((uint64_t)hot->gate_first + i < r->shape.gates)
-			out->role[i] = (uint8_t)load_relaxed(&r->gates[hot->gate_first + i].role);
-}
-
-int haven_lookup(struct haven_worker *w, const char *name, struct haven_component_info *out)
-{
-	/* The worker is a quiescent reader: what is found stays until its next poll. */
-	const struct registry_hot *hot = registry_find(&w->haven->registry, name);
-
-	if (!hot)
-		return -HAVEN_ENOENT;
-	worker_describe(w, hot, out);
-	return 0;
 }

@@ -88,13 +88,49 @@ static void node_leave(struct haven **h)
 	*h = NULL;
 }
 
+/* The node as the packet loop knows it. */
+struct link {
+	struct haven *h;
+	bool away;        /**< it went away; or its successor is there, and not all is settled */
+	bool gone_over;   /**< the worker works with the successor */
+	uint64_t next_ns; /**< when to look for it again */
+};
+
+/* A node that went away is looked for between turns; the loop goes on, with its gate shut. The
+ * call after the worker has gone over gives the former node's memory back. Returns 0, or why this
+ * application must attach anew. */
+static int link_tend(struct link *l, unsigned changes, uint64_t now)
+{
+	int status;
+
+	if (changes & HAVEN_CHANGE_NODE) {
+		fprintf(stderr, "haven-nat: the node is gone, waiting for it\n");
+		*l = (struct link){.h = l->h, .away = true, .next_ns = now};
+	}
+	if (changes & HAVEN_CHANGE_REATTACHED) {
+		fprintf(stderr, "haven-nat: the node is back\n");
+		l->away = l->gone_over = true;
+	}
+	if (!l->away || now < l->next_ns)
+		return 0;
+	status = haven_reattach(l->h);
+	l->next_ns = now + ATTACH_TRY_NS;
+	if (status == 0)
+		l->away = !l->gone_over;
+	if (status == -HAVEN_ENODE || status == -HAVEN_EAGAIN || status == -HAVEN_ETIMEDOUT)
+		return 0;
+	if (status)
+		fprintf(stderr, "haven-nat: %s\n", haven_last_error(l->h));
+	return status;
+}
+
 struct turn {
 	uint64_t max_ns; /**< longest so far */
 	bool busy;       /**< the last one moved something */
 };
 
-/* False when the node is gone. */
-static bool loop_turn(struct turn *t)
+/* False when the application must attach anew. */
+static bool loop_turn(struct turn *t, struct link *l)
 {
 	uint64_t now = clock_now_ns();
 	unsigned changes = haven_poll(nat.haven.worker);
@@ -109,16 +145,17 @@ static bool loop_turn(struct turn *t)
 		io_tend(&io, now);
 		stats_turn(&stats, &nat, t->max_ns);
 	}
-	return (changes & HAVEN_CHANGE_NODE) == 0;
+	return link_tend(l, changes, now) == 0;
 }
 
-/* Until the node is gone or the end is wanted. */
-static void loop_run(const struct options *o)
+/* Until the end is wanted, or this attachment is of no more use. */
+static void loop_run(const struct options *o, struct haven *h)
 {
 	struct turn t = {.max_ns = 0};
+	struct link l = {.h = h};
 
 	nat.now = 0;
-	while (!stopping && loop_turn(&t))
+	while (!stopping && loop_turn(&t, &l))
 		if (!o->busy && !t.busy)
 			sched_yield();
 }
@@ -141,7 +178,7 @@ static void ready_tell(struct options *o)
 	o->ready_fd = -1;
 }
 
-/* Serve as long as wanted; a node that went away is waited for. Returns the exit status. */
+/* Serve as long as wanted; who is not taken back attaches anew. Returns the exit status. */
 static int serve(struct options *o)
 {
 	bool joined = false;
@@ -153,9 +190,7 @@ static int serve(struct options *o)
 		if (!status) {
 			joined = true;
 			ready_tell(o);
-			loop_run(o);
-			if (!stopping)
-				fprintf(stderr, "haven-nat: the node is gone, waiting for it\n");
+			loop_run(o, h);
 		} else if (!joined) {
 			const char *why = haven_last_error(h);
 
