@@ -185,7 +185,8 @@ def clients(build, check):
         check("a segment of wrong size is refused", result not in (0, None) and "4096" in text,
               f"{result} {text}")
         result, text = ask(run_dir, ATTACH, attach_union())
-        check("a missing segment is refused", result != 0 and "no client segment" in text, f"{result} {text}")
+        check("a missing segment is refused", result != 0 and "no client segment" in text,
+              f"{result} {text}")
         result, text = ask(run_dir, 77)
         check("an unknown request is refused", result != 0 and "77" in text, f"{result} {text}")
         result, text = ask(run_dir, ATTACH, attach_union(), version=9)
