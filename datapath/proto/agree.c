@@ -141,7 +141,7 @@ static bool agree_instance_acceptable(const struct agree *a, const struct agree_
 
 	/* A copy in sync in both views must have lived all along. */
 	for (unsigned n = 0; n < c->n_nodes; n++)
-		if ((new->in_sync & was->in_sync & node_bit(n)) && !reset &&
+		if ((new->in_sync & was->in_sync &node_bit(n)) && !reset &&
 		    !agree_same_life(&a->view, v, n))
 			return false;
 	if (new->holder != HAVEN_NODE_NONE && !(v->members & node_bit(new->holder)))

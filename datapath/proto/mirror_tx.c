@@ -3,16 +3,22 @@
 
 #include "haven_assert.h"
 
+/* Frames of the window are written before they are read. */
+static void mirror_tx_clear(struct mirror_tx *t)
+{
+	memset(t, 0, offsetof(struct mirror_tx, window));
+}
+
 void mirror_tx_close(struct mirror_tx *t)
 {
-	memset(t, 0, sizeof(*t));
+	mirror_tx_clear(t);
 	t->node = HAVEN_NODE_NONE;
 }
 
 void mirror_tx_open(struct mirror_tx *t, uint8_t node, uint64_t incarnation, uint64_t session,
 		    uint64_t committed, uint32_t scan_end, uint64_t now, uint64_t run)
 {
-	memset(t, 0, sizeof(*t));
+	mirror_tx_clear(t);
 	t->node = node;
 	t->incarnation = incarnation;
 	t->session = session;

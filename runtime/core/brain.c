@@ -47,7 +47,7 @@ void brain_init(struct brain *b, const struct brain_config *config, uint64_t inc
 		b->target[i] = HAVEN_NODE_NONE;
 	for (unsigned s = 0; s < BRAIN_SLOTS_MAX; s++)
 		for (unsigned k = 0; k < BRAIN_SESSIONS; k++)
-			mirror_tx_close(&b->slot[s].tx[k]);
+			b->slot[s].tx[k].node = HAVEN_NODE_NONE;
 }
 
 bool brain_room(struct brain_outputs *out, unsigned n)
@@ -239,19 +239,32 @@ static void brain_on_beat(struct brain *b, unsigned node)
 		lease_grant_heard(&b->lease, node, p, b->now);
 	if (p->last.epoch == a->view.epoch)
 		brain_agree_on_beat(b, node, &p->last);
-	b->plan_due = true;
+}
+
+/* Does the newest beat say anything that the planner has not been told by the one before it? What
+ * changes with time alone is looked at once per interval. */
+static bool brain_is_news(const struct frame_beat *was, const struct frame_beat *now)
+{
+	return was->epoch != now->epoch || was->released != now->released ||
+	       was->yielded != now->yielded || was->lost != now->lost || was->ready != now->ready ||
+	       was->heard != now->heard || was->flags != now->flags;
 }
 
 static void brain_on_frame(struct brain *b, const struct brain_event *e, struct brain_outputs *out)
 {
 	const struct frame *f = e->frame;
 	struct peer *p = &b->peer[f->src];
+	struct frame_beat was;
 	enum peer_verdict verdict;
 
 	if (f->src >= b->config.n_nodes || f->src == b->config.self || f->dst != b->config.self)
 		return;
+	was = p->last;
 	verdict = peer_receive(p, f, e->link, b->incarnation, b->now, b->run);
+	if (verdict == PEER_TAKE && f->type == FRAME_BEAT && brain_is_news(&was, &p->last))
+		b->plan_due = true;
 	if (verdict == PEER_PROVEN) {
+		b->plan_due = true;
 		agree_forget(&b->agree, f->src);
 		b->lease.granted_ns[f->src] = 0;
 		b->beat_now = true;
@@ -371,11 +384,15 @@ void brain_step(struct brain *b, uint64_t now, const struct brain_event *event,
 	HAVEN_ASSERT(event->slot < BRAIN_SLOTS_MAX);
 	out->n = 0;
 	out->more = false;
-	b->now = now;
-	brain_role_refresh(b, out);
+	/* A step at the same instant as the last one would find nothing new. */
+	if (b->now != now || b->refresh_cut) {
+		b->now = now;
+		brain_role_refresh(b, out);
+	}
 	brain_on_event(b, event, out);
 	brain_agree_progress(b, out);
 	brain_role_refresh(b, out);
+	b->refresh_cut = out->more;
 	if (event->kind == BRAIN_TICK)
 		brain_mirror_tick(b, out);
 	brain_send_beats(b, out);

@@ -75,6 +75,7 @@ struct brain {
 	uint16_t mirror_cursor;              /**< slot to serve first in the next step */
 
 	bool plan_due, beat_now;
+	bool refresh_cut; /**< the last step had no room for all it had to tell of roles */
 	uint64_t next_beat_ns, next_plan_ns;
 	uint64_t want_since_ns; /**< since when a change has been wanted, 0: none is */
 	uint64_t retry_ns;      /**< no own proposal before this instant */

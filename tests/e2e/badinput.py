@@ -190,7 +190,8 @@ def clients(build, check):
         result, text = ask(run_dir, 77)
         check("an unknown request is refused", result != 0 and "77" in text, f"{result} {text}")
         result, text = ask(run_dir, ATTACH, attach_union(), version=9)
-        check("a wrong message version is refused", result != 0 and "version 9" in text, f"{result} {text}")
+        check("a wrong message version is refused", result != 0 and "version 9" in text,
+              f"{result} {text}")
         result, text = ask(run_dir, ATTACH, attach_union(), size=100)
         check("a short message is refused", result != 0, f"{result} {text}")
         second_registration(stack, node, check)

@@ -15,7 +15,8 @@ void sim_args_usage(FILE *to)
 	fputs("haven-sim --seeds FROM-TO | --seed N | --regress FILE\n"
 	      "  --trace            print every event of the seed\n"
 	      "  --lines N          lines of trace to print on failure (120)\n"
-	      "  --nodes 3...7      number of nodes (drawn)\n"
+	      "  --nodes 3...32     number of nodes (drawn)\n"
+	      "  --length short|long|classic   how long faults last (drawn)\n"
 	      "  --mode 2w|3|mixed  two nodes and a witness, or all alike (mixed)\n"
 	      "  --jobs N           worker processes (1)\n"
 	      "  --time-limit S     stop after S seconds, successfully\n"
@@ -58,6 +59,18 @@ static bool parse_mode(const char *text, struct sim_overrides *fixed)
 	return true;
 }
 
+static bool parse_length(const char *text, struct sim_overrides *fixed)
+{
+	static const char *const names[] = {"", "short", "long", "classic"};
+
+	for (unsigned k = SIM_LENGTH_SHORT; k <= SIM_LENGTH_CLASSIC; k++) {
+		fixed->length = (enum sim_length)k;
+		if (!strcmp(text, names[k]))
+			return true;
+	}
+	return false;
+}
+
 static bool parse_option(int option, const char *value, struct sim_args *a)
 {
 	uint64_t number = 0;
@@ -84,6 +97,8 @@ static bool parse_option(int option, const char *value, struct sim_args *a)
 		return is_number && number >= 3 && number <= SIM_NODES;
 	case 'm':
 		return parse_mode(value, &a->fixed);
+	case 'L':
+		return parse_length(value, &a->fixed);
 	case 'j':
 		a->jobs = (unsigned)number;
 		return is_number && number >= 1 && number <= SIM_JOBS_MAX;
@@ -109,6 +124,7 @@ bool sim_args_parse(int argc, char **argv, struct sim_args *a)
 						{"lines", required_argument, NULL, 'l'},
 						{"nodes", required_argument, NULL, 'n'},
 						{"mode", required_argument, NULL, 'm'},
+						{"length", required_argument, NULL, 'L'},
 						{"jobs", required_argument, NULL, 'j'},
 						{"time-limit", required_argument, NULL, 'T'},
 						{"replay-check", no_argument, NULL, 'r'},

@@ -51,7 +51,7 @@ static uint32_t check_survivors(const struct sim_check *c, unsigned i)
 {
 	uint32_t both = c->before.instance[i].in_sync & c->view.instance[i].in_sync;
 
-	for (unsigned k = 0; k < SIM_NODES; k++)
+	for (unsigned k = 0; k < c->view.n_nodes; k++)
 		if (c->before.incarnation[k] != c->view.incarnation[k])
 			both &= ~node_bit(k);
 	return both;
@@ -162,8 +162,11 @@ void sim_check_view(struct sim_world *w, struct sim_node *n)
 	if (c->view_of[place].epoch < v->epoch) {
 		c->view_of[place].epoch = v->epoch;
 		c->view_of[place].digest = digest;
-		for (unsigned k = 0; k < w->options.nodes; k++)
+		for (uint32_t left = w->options.voters; left; left &= left - 1) {
+			unsigned k = (unsigned)__builtin_ctz(left);
+
 			c->view_of[place].life[k] = w->node[k].incarnation;
+		}
 	}
 	if (v->epoch <= c->view.epoch)
 		return;
@@ -241,6 +244,17 @@ void sim_check_acting(struct sim_world *w, struct sim_node *n, unsigned instance
 				 "may emit while another node still may (node, from ns, until ns)",
 				 k, w->check.window[k][instance].from,
 				 w->check.window[k][instance].until);
+}
+
+void sim_check_clock(struct sim_world *w, struct sim_node *n)
+{
+	for (unsigned i = 0; i < w->options.instances; i++) {
+		struct sim_window *mine = &w->check.window[sim_node_index(w, n)][i];
+
+		if (mine->until > w->now)
+			mine->until = sim_clock_global(&n->clock,
+						       n->gate[i].term_ns + w->options.guard_ns);
+	}
 }
 
 void sim_check_ended(struct sim_world *w, struct sim_node *n, unsigned instance)
@@ -362,7 +376,7 @@ bool sim_check_settled(const struct sim_world *w)
 {
 	if (!sim_check_whole(w))
 		return false;
-	if (w->check.view.members != (1u << w->options.nodes) - 1)
+	if (w->check.view.members != sim_all_nodes(&w->options))
 		return false;
 	for (unsigned k = 0; k < w->options.nodes; k++)
 		if (w->node[k].epoch != w->check.view.epoch || w->node[k].in_turn)

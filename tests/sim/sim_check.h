@@ -39,7 +39,7 @@ enum sim_invariant {
 
 /** Unacknowledged records of a lane are fewer than its log has slots. */
 #define SIM_LOG 1024u
-#define SIM_EPOCHS 2048u
+#define SIM_EPOCHS 512u
 
 struct sim_record {
 	uint64_t id;
@@ -78,7 +78,7 @@ struct sim_check {
 	struct view view, before;    /**< with the highest epoch anywhere, and the one before it */
 	struct {
 		uint64_t epoch, digest;
-		uint64_t life[SIM_NODES]; /**< incarnations when it was first seen */
+		uint64_t life[SIM_NODES]; /**< incarnations of voters when it was first seen */
 	} view_of[SIM_EPOCHS];
 	struct {
 		uint64_t epoch, incarnation;
@@ -107,6 +107,8 @@ void sim_check_role(struct sim_world *w, struct sim_node *n, unsigned instance, 
 		    uint64_t epoch, uint64_t valid_until_ns);
 /** A gate or its confirmation changed: the application may emit in a new or longer span. */
 void sim_check_acting(struct sim_world *w, struct sim_node *n, unsigned instance);
+/** The node's clock has changed its rate: so has the end of what its application may do. */
+void sim_check_clock(struct sim_world *w, struct sim_node *n);
 /** The application can emit no more: it confirmed another role, or is dead. */
 void sim_check_ended(struct sim_world *w, struct sim_node *n, unsigned instance);
 /** The application is about to confirm that it is primary. */

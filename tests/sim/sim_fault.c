@@ -50,7 +50,7 @@ static void fault_partition(struct sim_world *w, unsigned node, uint64_t span)
 {
 	uint32_t side = prng_below(&w->prng, 2)
 				? 1u << node
-				: (uint32_t)prng_below(&w->prng, 1u << w->options.nodes);
+				: (uint32_t)prng_below(&w->prng, (uint64_t)1 << w->options.nodes);
 	uint64_t ways = prng_below(&w->prng, 4); /* 0: out of the side only, 1: into it only */
 
 	sim_trace_add(&w->trace, w->now, SIM_TR_PARTITION, SIM_NONE, SIM_NONE, side, ways < 2,
@@ -76,10 +76,9 @@ static void fault_clog(struct sim_world *w, unsigned from, uint64_t span)
 		w->net.path[from][to][l].clog_until = w->now + span;
 }
 
-static void fault_pause(struct sim_world *w, unsigned node, uint64_t span)
+static void fault_pause(struct sim_world *w, unsigned node, uint64_t span, bool machine)
 {
 	struct sim_node *n = &w->node[node];
-	bool machine = prng_below(&w->prng, 2);
 
 	if (!n->up)
 		return;
@@ -120,12 +119,73 @@ static void fault_switchover(struct sim_world *w, unsigned node, unsigned instan
 	sim_node_wake(w, n, 20000);
 }
 
+void sim_fault_storm(struct sim_world *w, unsigned node, uint32_t again)
+{
+	uint64_t down = sim_duration(w, 1000, w->options.lease_ns / 2);
+
+	if (!w->faults_on)
+		return;
+	sim_node_crash(w, &w->node[node], prng_below(&w->prng, 2), down);
+	if (again > 1)
+		sim_schedule(w, w->now + down + sim_duration(w, 1000, w->options.lease_ns * 2),
+			     SIM_EV_STORM, node, SIM_NONE, again - 1);
+}
+
+void sim_fault_flap(struct sim_world *w, unsigned from, unsigned to, uint32_t again)
+{
+	uint64_t period = w->options.flap_ns;
+	uint64_t until = w->now + period / 4 + prng_below(&w->prng, period / 2);
+
+	if (!w->faults_on)
+		return;
+	sim_trace_add(&w->trace, w->now, SIM_TR_CUT, from, SIM_NONE, to, w->options.links,
+		      until - w->now);
+	for (unsigned d = 0; d < w->options.nodes; d++)
+		for (unsigned l = 0; (d == to || to == SIM_NONE) && l < w->options.links; l++)
+			sim_net_cut(w, from, d, l, until);
+	if (again > 1)
+		sim_schedule(w, w->now + period, SIM_EV_FLAP, from, to, again - 1);
+}
+
+static void fault_suspend(struct sim_world *w, unsigned node, uint64_t span)
+{
+	fault_pause(w, node, span, true);
+	if (w->node[node].up) {
+		w->node[node].deaf_until = w->now + span;
+		sim_net_flush(w, &w->node[node]);
+	}
+}
+
+static void fault_drift(struct sim_world *w, unsigned node)
+{
+	int64_t bound = (int64_t)w->options.rate_ppm * 500;
+	int64_t rate = (int64_t)sim_between(w, 0, (uint64_t)bound * 2 + 1) - bound;
+
+	if (prng_below(&w->prng, 2))
+		rate = w->node[node].clock.rate_ppb < 0 ? bound : -bound;
+	sim_trace_add(&w->trace, w->now, SIM_TR_DRIFT, node, SIM_NONE, (uint64_t)(rate + bound),
+		      (uint64_t)bound, 0);
+	sim_clock_set_rate(&w->node[node].clock, w->now, rate);
+	sim_check_clock(w, &w->node[node]);
+}
+
+/* As after a cut of the power: nearly everybody forgets. */
+static void fault_outage(struct sim_world *w)
+{
+	uint64_t spared = prng_below(&w->prng, 2) ? fault_node(w) : SIM_NONE;
+
+	for (unsigned n = 0; n < w->options.nodes; n++)
+		if (n != spared && prng_below(&w->prng, 8))
+			sim_schedule(w, w->now + sim_duration(w, 100, w->options.lease_ns),
+				     SIM_EV_STORM, n, SIM_NONE, 1);
+}
+
 void sim_fault_strike(struct sim_world *w, enum sim_fault fault)
 {
 	uint64_t lease = w->options.lease_ns;
 	unsigned instance = (unsigned)prng_below(&w->prng, w->options.instances);
 	unsigned node = fault_target(w, instance);
-	uint64_t span = sim_duration(w, 1000, lease * 10);
+	uint64_t span = sim_duration(w, 1000, w->options.span_ns);
 
 	if (!w->faults_on)
 		return;
@@ -136,7 +196,7 @@ void sim_fault_strike(struct sim_world *w, enum sim_fault fault)
 		fault_cut(w, node, span);
 		break;
 	case SIM_FAULT_PARTITION:
-		fault_partition(w, node, sim_duration(w, lease / 4, lease * 10));
+		fault_partition(w, node, sim_duration(w, lease / 4, w->options.span_ns));
 		break;
 	case SIM_FAULT_CLOG:
 		fault_clog(w, node, span);
@@ -145,7 +205,8 @@ void sim_fault_strike(struct sim_world *w, enum sim_fault fault)
 		sim_node_crash(w, &w->node[node], prng_below(&w->prng, 2), span);
 		break;
 	case SIM_FAULT_PAUSE:
-		fault_pause(w, node, sim_duration(w, 1000, lease * 20));
+		span = sim_duration(w, 1000, w->options.span_ns * 2);
+		fault_pause(w, node, span, prng_below(&w->prng, 2));
 		break;
 	case SIM_FAULT_KILL:
 		fault_kill(w, node, instance, span);
@@ -158,6 +219,22 @@ void sim_fault_strike(struct sim_world *w, enum sim_fault fault)
 		break;
 	case SIM_FAULT_SWITCHOVER:
 		fault_switchover(w, node, instance);
+		break;
+	case SIM_FAULT_STORM:
+		sim_fault_storm(w, node, 2 + (uint32_t)prng_below(&w->prng, 6));
+		break;
+	case SIM_FAULT_FLAP:
+		sim_fault_flap(w, node, prng_below(&w->prng, 2) ? SIM_NONE : fault_node(w),
+			       2 + (uint32_t)prng_below(&w->prng, 8));
+		break;
+	case SIM_FAULT_SUSPEND:
+		fault_suspend(w, node, sim_duration(w, lease / 8, w->options.span_ns));
+		break;
+	case SIM_FAULT_DRIFT:
+		fault_drift(w, node);
+		break;
+	case SIM_FAULT_OUTAGE:
+		fault_outage(w);
 		break;
 	case SIM_FAULT_LOSS:
 	case SIM_FAULT_DUPLICATE:
@@ -178,7 +255,7 @@ void sim_fault_end(struct sim_world *w)
 	for (unsigned k = 0; k < w->options.nodes; k++) {
 		struct sim_node *n = &w->node[k];
 
-		n->paused_until = 0;
+		n->paused_until = n->deaf_until = 0;
 		if (!n->up) {
 			sim_node_start(w, n); /* starts its applications too */
 			continue;

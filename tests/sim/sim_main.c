@@ -45,6 +45,7 @@ static const struct sim_args *running_arguments;
 static void report_failure(const struct sim_world *w, const struct sim_args *a)
 {
 	static const char *const modes[] = {"mixed", "2w", "3"};
+	static const char *const lengths[] = {"", "short", "long", "classic"};
 
 	printf("\nFAILED seed %" PRIu64 ": %s\n", w->options.seed, w->check.text);
 	sim_options_print(&w->options, stdout);
@@ -57,6 +58,8 @@ static void report_failure(const struct sim_world *w, const struct sim_args *a)
 	       modes[a->fixed.mode]);
 	if (a->fixed.nodes)
 		printf(" --nodes %u", a->fixed.nodes);
+	if (a->fixed.length)
+		printf(" --length %s", lengths[a->fixed.length]);
 	printf(" --trace\n");
 	fflush(stdout);
 }
@@ -214,15 +217,36 @@ static void stats_add(struct sim_stats *sum, const struct sim_stats *s)
 		most > s->converge_max_leases_milli ? most : s->converge_max_leases_milli;
 }
 
+/* Faults that strike at instants of their own. */
+static uint64_t report_strikes(const struct sim_stats *s)
+{
+	uint64_t sum = 0;
+
+	for (unsigned f = SIM_FAULT_CUT; f < SIM_FAULT_COUNT; f++)
+		sum += s->faults[f];
+	return sum;
+}
+
 static void report_stats(const struct sim_stats *s, uint64_t real_ns)
 {
 	double real = (double)real_ns / 1e9, simulated = (double)s->simulated_ns / 1e9;
+	double seeds = s->seeds ? (double)s->seeds : 1;
 
 	printf("seeds %" PRIu64 ", simulated %.1f s, real %.1f s (%.0f seeds/s, %.1fx real time), "
 	       "events %" PRIu64 ", steps %" PRIu64 "\n",
 	       s->seeds, simulated, real, (double)s->seeds / real, simulated / real, s->events,
 	       s->steps);
-	printf("frames sent %" PRIu64 ", taken %" PRIu64 ", dropped %" PRIu64 "; faults:",
+	printf("per seed: %.1f simulated ms, %.0f events, %.0f steps, %.0f frames, %.1f faults "
+	       "besides those of frames, %.1f failovers, %.1f views, %.0f commits\n",
+	       simulated * 1000 / seeds, (double)s->events / seeds, (double)s->steps / seeds,
+	       (double)s->frames_sent / seeds, (double)report_strikes(s) / seeds,
+	       (double)s->promotions / seeds, (double)s->epochs / seeds,
+	       (double)s->commits / seeds);
+	printf("sizes:");
+	for (unsigned n = 0; n <= SIM_NODES; n++)
+		if (s->sizes[n])
+			printf(" %u nodes %" PRIu64, n, s->sizes[n]);
+	printf("\nframes sent %" PRIu64 ", taken %" PRIu64 ", dropped %" PRIu64 "; faults:",
 	       s->frames_sent, s->frames_taken, s->frames_dropped);
 	for (unsigned f = 0; f < SIM_FAULT_COUNT; f++)
 		printf(" %s %" PRIu64, sim_fault_name(f), s->faults[f]);

@@ -20,12 +20,11 @@ void sim_net_reset(struct sim_world *w)
 	uint64_t most = w->options.delay_ns;
 
 	net->free_head = POOL_END;
-	for (uint32_t i = SIM_POOL_FRAMES; i-- > 0;)
-		net_push_free(net, i);
+	net->untouched = 0;
 	memset(net->recorded, 0, sizeof(net->recorded));
 	net->records = 0;
-	for (unsigned s = 0; s < SIM_NODES; s++)
-		for (unsigned d = 0; d < SIM_NODES; d++)
+	for (unsigned s = 0; s < sim_drawn_nodes(&w->options); s++)
+		for (unsigned d = 0; d < sim_drawn_nodes(&w->options); d++)
 			for (unsigned l = 0; l < SIM_LINKS; l++)
 				net->path[s][d][l] = (struct sim_path){
 					.delay_ns = sim_between(w, 1000, most),
@@ -36,8 +35,9 @@ static uint32_t net_alloc(struct sim_world *w)
 {
 	uint32_t index = w->net.free_head;
 
-	if (index != POOL_END)
-		w->net.free_head = w->net.pool[index].next_free;
+	if (index == POOL_END)
+		return w->net.untouched < SIM_POOL_FRAMES ? w->net.untouched++ : POOL_END;
+	w->net.free_head = w->net.pool[index].next_free;
 	return index;
 }
 
@@ -193,12 +193,12 @@ void sim_net_arrive(struct sim_world *w, uint32_t index)
 {
 	struct sim_node *n = &w->node[w->net.pool[index].dst];
 
-	if (!n->up || n->rx_count == SIM_RX_MAX) {
+	if (!n->up || n->rx_count == SIM_RX_MAX || w->now < n->deaf_until) {
 		net_drop(w, index, DROP_PORT_FULL);
 		return;
 	}
 	n->rx[(n->rx_head + n->rx_count++) % SIM_RX_MAX] = index;
-	sim_node_wake(w, n, 20 * 1000);
+	sim_node_wake(w, n, w->options.wake_ns);
 }
 
 bool sim_net_take(struct sim_world *w, struct sim_node *n, struct frame *f, uint8_t *link,
@@ -260,8 +260,8 @@ void sim_net_cut(struct sim_world *w, unsigned from, unsigned to, unsigned link,
 
 void sim_net_heal(struct sim_world *w)
 {
-	for (unsigned s = 0; s < SIM_NODES; s++)
-		for (unsigned d = 0; d < SIM_NODES; d++)
+	for (unsigned s = 0; s < w->options.nodes; s++)
+		for (unsigned d = 0; d < w->options.nodes; d++)
 			for (unsigned l = 0; l < SIM_LINKS; l++)
 				w->net.path[s][d][l].cut_until = w->net.path[s][d][l].clog_until =
 					0;

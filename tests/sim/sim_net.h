@@ -19,10 +19,10 @@
 struct sim_world;
 struct sim_node;
 
-#define SIM_POOL_FRAMES 8192u
+#define SIM_POOL_FRAMES 65536u
 #define SIM_RECORDED 64u
 /** Frames that wait at a node's port; more are lost, as in a full receive ring. */
-#define SIM_RX_MAX 512u
+#define SIM_RX_MAX 1024u
 
 struct sim_frame {
 	uint16_t bytes;
@@ -40,7 +40,8 @@ struct sim_path {
 
 struct sim_net {
 	struct sim_frame *pool;
-	uint32_t free_head;
+	uint32_t free_head;              /**< given back */
+	uint32_t untouched;              /**< frames from here on have not been used by this seed */
 	uint32_t recorded[SIM_RECORDED]; /**< pool indices + 1, 0: none */
 	uint32_t records;
 	struct sim_path path[SIM_NODES][SIM_NODES][SIM_LINKS];

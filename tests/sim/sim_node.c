@@ -37,7 +37,7 @@ void sim_node_wake(struct sim_world *w, struct sim_node *n, uint64_t ns)
 
 static void node_configure(const struct sim_options *o, unsigned self, struct brain_config *c)
 {
-	uint32_t eligible = ((1u << o->nodes) - 1) & ~o->witnesses;
+	uint32_t eligible = sim_all_nodes(o) & ~o->witnesses;
 
 	memset(c, 0, sizeof(*c));
 	c->self = (uint8_t)self;
@@ -62,8 +62,7 @@ static void node_configure(const struct sim_options *o, unsigned self, struct br
 void sim_node_start(struct sim_world *w, struct sim_node *n)
 {
 	unsigned self = sim_node_index(w, n);
-	uint64_t wall =
-		WALL_START_NS + n->clock.wall_skew_ns + (sim_node_now(w, n) - n->clock.offset_ns);
+	uint64_t wall = WALL_START_NS + n->clock.wall_skew_ns + w->now;
 	struct brain_config config;
 
 	if (n->up)
@@ -84,7 +83,6 @@ void sim_node_start(struct sim_world *w, struct sim_node *n)
 	n->incarnation = wall > n->incarnation ? wall : n->incarnation + 1;
 	n->epoch = n->epoch_before = 0;
 	node_configure(&w->options, self, &config);
-	memset(n->brain, 0, brain_bytes());
 	brain_init(n->brain, &config, n->incarnation, wall / 1000, sim_node_now(w, n));
 	sim_trace_add(&w->trace, w->now, SIM_TR_NODE_START, self, SIM_NONE, n->incarnation,
 		      wall / 1000, 0);
@@ -101,7 +99,7 @@ void sim_node_crash(struct sim_world *w, struct sim_node *n, bool machine, uint6
 	n->in_turn = false;
 	n->turn++;
 	n->life++;
-	n->paused_until = 0;
+	n->paused_until = n->deaf_until = 0;
 	sim_net_flush(w, n);
 	for (unsigned i = 0; machine && i < w->options.instances; i++)
 		sim_app_kill(w, n, i, 0);
@@ -302,7 +300,7 @@ void sim_node_drain(struct sim_world *w, struct sim_node *n, uint32_t turn)
 void sim_node_tick(struct sim_world *w, struct sim_node *n, uint32_t turn)
 {
 	struct brain_event e = {.kind = BRAIN_TICK};
-	uint64_t interval = w->options.interval_ns;
+	uint64_t interval = w->options.interval_ns, pace = w->options.pace_ns;
 	unsigned ticks = 0;
 
 	if (!n->up || turn != n->turn || w->failed)
@@ -319,5 +317,5 @@ void sim_node_tick(struct sim_world *w, struct sim_node *n, uint32_t turn)
 	sim_check_brains(w, n);
 	n->in_turn = false;
 	sim_node_wake(w, n,
-		      n->rx_count ? 20000 : interval / 8 + prng_below(&w->prng, interval / 3));
+		      n->rx_count ? w->options.wake_ns : interval / 8 + prng_below(&w->prng, pace));
 }

@@ -10,7 +10,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define SIM_NODES 7
+#define SIM_NODES 32
+/** Small clusters draw the properties of this many nodes, needed or not. */
+#define SIM_NODES_SMALL 7
 #define SIM_INSTANCES 2
 #define SIM_LANES 2
 #define SIM_LINKS 2
@@ -35,13 +37,25 @@ enum sim_fault {
 	SIM_FAULT_STOP,
 	SIM_FAULT_UNREADY,
 	SIM_FAULT_SWITCHOVER,
+	SIM_FAULT_STORM,   /**< a node dies again and again, soon after each start */
+	SIM_FAULT_FLAP,    /**< a path is cut and healed at about the period of the lease */
+	SIM_FAULT_SUSPEND, /**< a machine sleeps: nothing runs, and what is sent to it is lost */
+	SIM_FAULT_DRIFT,   /**< a clock changes its rate, within the bound */
+	SIM_FAULT_OUTAGE,  /**< many nodes lose their memory at about the same time */
 	SIM_FAULT_COUNT
 };
+/** Classes that runs of SIM_LENGTH_CLASSIC know. */
+#define SIM_FAULT_CLASSIC_COUNT SIM_FAULT_STORM
 
 enum sim_mode { SIM_MODE_MIXED = 0, SIM_MODE_2W, SIM_MODE_3 };
 
+/** How long faults last: most seeds are short and dense, some are long. Classic: as every seed was
+ *  before there were lengths, so that a seed that failed then still runs as it did. */
+enum sim_length { SIM_LENGTH_DRAWN = 0, SIM_LENGTH_SHORT, SIM_LENGTH_LONG, SIM_LENGTH_CLASSIC };
+
 struct sim_options {
 	uint64_t seed;
+	enum sim_length length;
 	uint8_t nodes, links, instances, lanes;
 	uint8_t secondaries;
 	uint32_t voters, witnesses;
@@ -51,6 +65,10 @@ struct sim_options {
 	uint64_t delay_ns;   /**< base delay of a link is drawn up to this */
 	uint64_t work_ns;    /**< mean time between commits of an application */
 	uint64_t confirm_ns; /**< an application looks at its gate at least this often */
+	uint64_t wake_ns;    /**< a node's turn begins so soon after a frame has come … */
+	uint64_t pace_ns;    /**< … and so soon after the turn before it */
+	uint64_t span_ns;    /**< greatest length of a fault that lasts */
+	uint64_t flap_ns;    /**< period of a flapping path */
 	uint64_t calm_ns;    /**< faults begin at this instant … */
 	uint64_t safety_ns;  /**< … and end at this one */
 	uint64_t bound_ns;   /**< by then after the end everything must be whole again */
@@ -60,11 +78,22 @@ struct sim_options {
 /** What the command line fixes; 0 or SIM_MODE_MIXED: drawn. */
 struct sim_overrides {
 	enum sim_mode mode;
+	enum sim_length length;
 	unsigned nodes;
 };
 
 void sim_options_draw(struct sim_options *o, uint64_t seed, const struct sim_overrides *fixed);
 void sim_options_print(const struct sim_options *o, FILE *to);
 const char *sim_fault_name(unsigned fault);
+/** Bit per node of the cluster. */
+static inline uint32_t sim_all_nodes(const struct sim_options *o)
+{
+	return o->nodes < 32 ? (1u << o->nodes) - 1 : UINT32_MAX;
+}
+/** Nodes whose clocks and paths are drawn, so that all small clusters draw alike. */
+static inline unsigned sim_drawn_nodes(const struct sim_options *o)
+{
+	return o->nodes <= SIM_NODES_SMALL ? SIM_NODES_SMALL : SIM_NODES;
+}
 
 #endif

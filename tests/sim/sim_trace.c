@@ -24,6 +24,7 @@ static const struct {
 	[SIM_TR_CUT] = {"cut", "to", "link", "for_ns"},
 	[SIM_TR_PARTITION] = {"partition", "side_mask", "one_way", "for_ns"},
 	[SIM_TR_CLOG] = {"clog", "to", NULL, "for_ns"},
+	[SIM_TR_DRIFT] = {"drift", "slow_to_fast", "of_twice", NULL},
 	[SIM_TR_SEND] = {"send", "to", "type", "counter"},
 	[SIM_TR_TAKE] = {"take", "from", "type", "counter"},
 	[SIM_TR_DROP] = {"drop", "from", "type", "why"},

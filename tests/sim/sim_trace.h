@@ -25,6 +25,7 @@ enum sim_trace_kind {
 	SIM_TR_CUT,
 	SIM_TR_PARTITION,
 	SIM_TR_CLOG,
+	SIM_TR_DRIFT,
 	SIM_TR_SEND,
 	SIM_TR_TAKE,
 	SIM_TR_DROP,

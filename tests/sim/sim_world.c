@@ -45,7 +45,11 @@ void sim_world_destroy(struct sim_world *w)
 
 uint64_t sim_clock_local(const struct sim_clock *c, uint64_t at)
 {
-	return c->offset_ns + at + (uint64_t)((__int128)at * c->rate_ppb / 1000000000);
+	uint64_t span = at - c->since_ns;
+	int64_t whole = (int64_t)(span / NSEC_PER_SEC), rest = (int64_t)(span % NSEC_PER_SEC);
+
+	return c->offset_ns + span +
+	       (uint64_t)(whole * c->rate_ppb + rest * c->rate_ppb / 1000000000);
 }
 
 uint64_t sim_clock_global(const struct sim_clock *c, uint64_t local)
@@ -53,13 +57,21 @@ uint64_t sim_clock_global(const struct sim_clock *c, uint64_t local)
 	uint64_t at;
 
 	if (local <= c->offset_ns)
-		return 0;
-	at = (uint64_t)((__int128)(local - c->offset_ns) * 1000000000 / (1000000000 + c->rate_ppb));
+		return c->since_ns;
+	at = c->since_ns +
+	     (uint64_t)((__int128)(local - c->offset_ns) * 1000000000 / (1000000000 + c->rate_ppb));
 	while (sim_clock_local(c, at) < local)
 		at++;
-	while (at > 0 && sim_clock_local(c, at - 1) >= local)
+	while (at > c->since_ns && sim_clock_local(c, at - 1) >= local)
 		at--;
 	return at;
+}
+
+void sim_clock_set_rate(struct sim_clock *c, uint64_t at, int64_t rate_ppb)
+{
+	c->offset_ns = sim_clock_local(c, at);
+	c->since_ns = at;
+	c->rate_ppb = rate_ppb;
 }
 
 uint64_t sim_between(struct sim_world *w, uint64_t low, uint64_t high)
@@ -150,7 +162,7 @@ static void world_shape(struct sim_world *w)
 	w->shape = mirror_io_shape_digest(&shape);
 }
 
-static void world_reset_node(struct sim_world *w, struct sim_node *n)
+static void world_reset_node(struct sim_world *w, struct sim_node *n, bool used)
 {
 	struct brain *brain = n->brain;
 	int64_t bound = (int64_t)w->options.rate_ppm * 500; /* half of it, in parts per billion */
@@ -165,7 +177,7 @@ static void world_reset_node(struct sim_world *w, struct sim_node *n)
 	n->brain = brain;
 	for (unsigned i = 0; i < SIM_INSTANCES; i++) {
 		n->app[i].memory = memory[i];
-		for (unsigned l = 0; l < SIM_LANES; l++)
+		for (unsigned l = 0; used && l < SIM_LANES; l++)
 			HAVEN_ASSERT(mirror_stage_init(&n->app[i].stage[l], &w->geometry) == 0);
 	}
 	n->clock.offset_ns = sim_duration(w, NSEC_PER_SEC, (uint64_t)1 << 45);
@@ -186,8 +198,8 @@ void sim_world_reset(struct sim_world *w, const struct sim_options *o)
 	w->hash = o->seed;
 	w->trace.count = 0;
 	world_shape(w);
-	for (unsigned n = 0; n < SIM_NODES; n++)
-		world_reset_node(w, &w->node[n]);
+	for (unsigned n = 0; n < sim_drawn_nodes(o); n++)
+		world_reset_node(w, &w->node[n], n < o->nodes);
 	sim_net_reset(w);
 	sim_check_reset(w);
 	for (unsigned n = 0; n < o->nodes; n++)
@@ -234,6 +246,12 @@ static void world_dispatch(struct sim_world *w, const struct sim_event *e)
 		if (n->app[e->instance].alive && n->app[e->instance].life == e->arg)
 			n->app[e->instance].ready = true;
 		sim_node_wake(w, n, 20000);
+		break;
+	case SIM_EV_STORM:
+		sim_fault_storm(w, e->node, e->arg);
+		break;
+	case SIM_EV_FLAP:
+		sim_fault_flap(w, e->node, e->instance, e->arg);
 		break;
 	case SIM_EV_KIND_COUNT:
 		break;
@@ -313,6 +331,7 @@ bool sim_world_run(struct sim_world *w)
 		world_converge(w);
 	}
 	w->stats.seeds++;
+	w->stats.sizes[w->options.nodes]++;
 	w->stats.simulated_ns += w->now;
 	return !w->failed;
 }

@@ -25,7 +25,7 @@
 #include "sim_trace.h"
 #include "table.h"
 
-#define SIM_EVENTS_MAX 32768u
+#define SIM_EVENTS_MAX 131072u
 #define SIM_SLOT(instance, lane) ((uint16_t)((instance)*SIM_LANES + (lane)))
 #define SIM_NEVER UINT64_MAX
 #define SIM_TABLE_BYTES 32768u
@@ -44,6 +44,8 @@ enum sim_event_kind {
 	SIM_EV_FAULT,      /**< fault of class `arg` strikes */
 	SIM_EV_REPLAY,     /**< recorded frame `arg` is sent again */
 	SIM_EV_READY,      /**< an unready component is ready again */
+	SIM_EV_STORM,      /**< the node dies again, `arg` times in all */
+	SIM_EV_FLAP,       /**< the path from node to `instance` goes down, `arg` times in all */
 	SIM_EV_KIND_COUNT
 };
 
@@ -91,7 +93,8 @@ struct sim_app {
 };
 
 struct sim_clock {
-	uint64_t offset_ns;
+	uint64_t since_ns;  /**< global instant at which … */
+	uint64_t offset_ns; /**< … it showed this */
 	int64_t rate_ppb;
 	uint64_t wall_skew_ns;
 };
@@ -105,7 +108,8 @@ struct sim_node {
 	uint64_t epoch;        /**< of its view as last seen by the checks … */
 	uint64_t epoch_before; /**< … and of the view before that */
 	uint64_t turn_at, paused_until;
-	uint32_t turn; /**< id of the scheduled turn; others are void */
+	uint64_t deaf_until; /**< its machine is suspended: what comes is lost */
+	uint32_t turn;       /**< id of the scheduled turn; others are void */
 	bool in_turn;
 	uint32_t rx[SIM_RX_MAX], rx_head, rx_count;
 	struct sim_app app[SIM_INSTANCES];
@@ -116,7 +120,7 @@ struct sim_node {
 
 struct sim_stats {
 	uint64_t seeds, simulated_ns, events, steps, frames_sent, frames_taken, frames_dropped;
-	uint64_t faults[SIM_FAULT_COUNT];
+	uint64_t faults[SIM_FAULT_COUNT], sizes[SIM_NODES + 1];
 	uint64_t acting, promotions, commits, records, acked, states_lost, formations, epochs;
 	uint64_t resets, applies, refused_applies, switchovers;
 	uint64_t checks[SIM_CHECK_COUNT];
@@ -162,6 +166,8 @@ static inline void sim_hash(struct sim_world *w, uint64_t a, uint64_t b)
 	w->hash = ((w->hash << 29 | w->hash >> 35) ^ b) * 0xbf58476d1ce4e5b9ull;
 }
 
+/** From now on its rate is another; it does not step. */
+void sim_clock_set_rate(struct sim_clock *c, uint64_t at, int64_t rate_ppb);
 /** The node's clock at global instant `at`, and the first global instant at which it shows
  *  `local`. */
 uint64_t sim_clock_local(const struct sim_clock *c, uint64_t at);
