@@ -10,7 +10,7 @@
 #include "bench.h"
 #include "clock.h"
 
-static const struct bench_case *const cases[] = {&bench_gate, &bench_table, NULL};
+static const struct bench_case *const cases[] = {&bench_gate, &bench_table, &bench_registry, NULL};
 
 static void usage(FILE *to)
 {
