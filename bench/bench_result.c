@@ -6,14 +6,47 @@
 
 #include "bench.h"
 #include "clock.h"
+#include "haven_types.h"
 
 /* An interruption of a busy loop that a person would call a stall. */
 #define STALL_NS (100 * NSEC_PER_USEC)
+
+void bench_section(struct bench *b, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(b->section, sizeof(b->section), format, args);
+	va_end(args);
+}
+
+static struct bench_result *line_new(struct bench *b, const char *format, va_list args)
+{
+	struct bench_result *r = &b->result[b->n < BENCH_RESULTS_MAX ? b->n++ : b->n - 1];
+
+	memset(r, 0, sizeof(*r));
+	r->unit = b->unit ? b->unit : "ns";
+	memcpy(r->section, b->section, sizeof(r->section));
+	vsnprintf(r->name, sizeof(r->name), format, args);
+	return r;
+}
+
+struct bench_result *bench_line(struct bench *b, const char *format, ...)
+{
+	struct bench_result *r;
+	va_list args;
+
+	va_start(args, format);
+	r = line_new(b, format, args);
+	va_end(args);
+	return r;
+}
 
 void bench_begin(struct bench *b)
 {
 	b->samples = 0;
 	b->operations = 0;
+	b->round_stalls = 0;
 }
 
 void bench_add(struct bench *b, uint64_t ns, unsigned operations)
@@ -22,6 +55,12 @@ void bench_add(struct bench *b, uint64_t ns, unsigned operations)
 		return;
 	b->sample[b->samples++] = (double)ns / operations;
 	b->operations += operations;
+	b->batch = operations;
+}
+
+void bench_stalled(struct bench *b, uint64_t times)
+{
+	b->round_stalls += times;
 }
 
 static int by_value(const void *a, const void *b)
@@ -31,31 +70,90 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static double median(double *value, unsigned n)
+{
+	if (n == 0)
+		return 0;
+	qsort(value, n, sizeof(*value), by_value);
+	return n % 2 ? value[n / 2] : (value[n / 2 - 1] + value[n / 2]) / 2;
+}
+
+/* Samples are sorted. */
 static double percentile(const struct bench *b, double part)
 {
 	size_t at = (size_t)(part * (double)b->samples);
 
-	return b->sample[at < b->samples ? at : b->samples - 1];
+	return b->sample[at < b->samples ? at : b->samples - 1] / (b->unit_ns > 0 ? b->unit_ns : 1);
+}
+
+/* Median over the rounds of the figure that stands at `offset`. */
+static double over_rounds(const struct bench_result *r, size_t offset)
+{
+	double value[BENCH_ROUNDS_MAX];
+
+	for (unsigned i = 0; i < r->rounds; i++)
+		memcpy(&value[i], (const char *)&r->round[i] + offset, sizeof(value[i]));
+	return median(value, r->rounds);
+}
+
+void bench_round(struct bench *b, struct bench_result *r)
+{
+	double middle;
+
+	r->n += b->operations;
+	r->stalls += b->round_stalls;
+	if (!b->samples || r->rounds == BENCH_ROUNDS_MAX)
+		return;
+	qsort(b->sample, b->samples, sizeof(*b->sample), by_value);
+	middle = b->sample[b->samples / 2];
+	for (size_t i = b->samples; i-- > 0 && !b->latencies;) {
+		if ((b->sample[i] - middle) * b->batch < (double)STALL_NS)
+			break;
+		r->stalls++;
+	}
+	r->round[r->rounds++] = (struct bench_figures){
+		.p50 = percentile(b, 0.5),
+		.p90 = percentile(b, 0.9),
+		.p99 = percentile(b, 0.99),
+		.p999 = percentile(b, 0.999),
+		.max = percentile(b, 1),
+	};
+	r->all.p50 = over_rounds(r, offsetof(struct bench_figures, p50));
+	r->all.p90 = over_rounds(r, offsetof(struct bench_figures, p90));
+	r->all.p99 = over_rounds(r, offsetof(struct bench_figures, p99));
+	r->all.p999 = over_rounds(r, offsetof(struct bench_figures, p999));
+	if (r->round[r->rounds - 1].max > r->all.max)
+		r->all.max = r->round[r->rounds - 1].max;
 }
 
 struct bench_result *bench_end(struct bench *b, const char *format, ...)
 {
-	struct bench_result *r = &b->result[b->n < BENCH_RESULTS_MAX ? b->n++ : b->n - 1];
+	struct bench_result *r;
 	va_list args;
 
-	*r = (struct bench_result){.unit = "ns", .n = b->operations};
 	va_start(args, format);
-	vsnprintf(r->name, sizeof(r->name), format, args);
+	r = line_new(b, format, args);
 	va_end(args);
-	if (!b->samples)
-		return r;
-	qsort(b->sample, b->samples, sizeof(*b->sample), by_value);
-	r->p50 = percentile(b, 0.5);
-	r->p90 = percentile(b, 0.9);
-	r->p99 = percentile(b, 0.99);
-	r->p999 = percentile(b, 0.999);
-	r->max = b->sample[b->samples - 1];
+	bench_round(b, r);
 	return r;
+}
+
+void bench_compare(struct bench_result *ours, const struct bench_result *peer, double goal)
+{
+	if (ours->peers < BENCH_PEERS_MAX)
+		ours->peer[ours->peers++] = (struct bench_peer){.line = peer, .goal = goal};
+}
+
+double bench_ratio(const struct bench_result *ours, const struct bench_peer *peer)
+{
+	const struct bench_result *theirs = peer->line;
+	double value[BENCH_ROUNDS_MAX];
+
+	if (ours->rounds != theirs->rounds)
+		return theirs->all.p50 > 0 ? ours->all.p50 / theirs->all.p50 : 0;
+	for (unsigned i = 0; i < ours->rounds; i++)
+		value[i] = theirs->round[i].p50 > 0 ? ours->round[i].p50 / theirs->round[i].p50 : 0;
+	return median(value, ours->rounds);
 }
 
 void bench_watch_stalls(struct bench *b, uint64_t ns)
@@ -67,52 +165,4 @@ void bench_watch_stalls(struct bench *b, uint64_t ns)
 			b->stall_max_ns = now - last;
 		b->stalls += now - last > STALL_NS;
 	}
-}
-
-static json_t *result_json(const struct bench_result *r)
-{
-	json_t *o = json_pack("{s:s, s:s, s:I, s:f, s:f, s:f, s:f, s:f}", "name", r->name, "unit",
-			      r->unit, "n", (json_int_t)r->n, "p50", r->p50, "p90", r->p90, "p99",
-			      r->p99, "p999", r->p999, "max", r->max);
-
-	if (r->peer > 0) {
-		json_object_set_new(o, "peer", json_real(r->peer));
-		json_object_set_new(o, "peer_name", json_string(r->peer_name));
-		json_object_set_new(o, "ratio", json_real(r->p50 / r->peer));
-	}
-	if (r->goal > 0) {
-		json_object_set_new(o, "goal", json_real(r->goal));
-		json_object_set_new(o, "met", json_boolean(r->p50 <= r->goal));
-	}
-	return o;
-}
-
-json_t *bench_json(const struct bench *b, json_t *environment)
-{
-	json_t *results = json_array();
-
-	for (unsigned i = 0; i < b->n; i++)
-		json_array_append_new(results, result_json(&b->result[i]));
-	json_object_set_new(environment, "stall_max_ns", json_integer((json_int_t)b->stall_max_ns));
-	json_object_set_new(environment, "stalls_over_100us", json_integer((json_int_t)b->stalls));
-	return json_pack("{s:s, s:s, s:o, s:o}", "schema", "bench/1", "case", b->case_name,
-			 "environment", environment, "results", results);
-}
-
-void bench_print(const struct bench *b)
-{
-	printf("%-34s %10s %8s %8s %8s %8s %10s\n", b->case_name, "n", "p50", "p90", "p99", "p99.9",
-	       "max");
-	for (unsigned i = 0; i < b->n; i++) {
-		const struct bench_result *r = &b->result[i];
-
-		printf("%-34s %10llu %8.1f %8.1f %8.1f %8.1f %10.1f", r->name,
-		       (unsigned long long)r->n, r->p50, r->p90, r->p99, r->p999, r->max);
-		if (r->peer > 0)
-			printf("  %s %.1f, ratio %.2f", r->peer_name, r->peer, r->p50 / r->peer);
-		putchar('\n');
-	}
-	printf("in ns per operation; a busy loop on this machine was stopped %llu times for over "
-	       "100 us, at most %.0f us\n",
-	       (unsigned long long)b->stalls, (double)b->stall_max_ns / 1e3);
 }

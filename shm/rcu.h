@@ -5,8 +5,8 @@
  * The writer owns a counter, `rcu_epoch` in the registry header. A reader slot holds the value of
  * the counter its owner saw at its last quiescent point, or 0 while it holds no reference.
  *
- *   Quiescent readers (packet loops): one acquire load of the counter and one release store into
- *   the own slot per burst.
+ *   Quiescent readers (packet loops): one acquire load of the counter per burst, and one release
+ *   store into the own slot when it has changed.
  *   Enter/leave readers (tools): store the counter, then a full fence, then read; store 0 to leave.
  *
  * Guarantees
@@ -58,10 +58,15 @@ uint64_t rcu_poll(const struct rcu_domain *d);
  *  the slot visible before anything is found. */
 static inline void rcu_quiescent(const uint64_t *epoch, uint64_t *word)
 {
-	/* release (Q1): loads of the section before this line complete before the store is seen.
-	 * The acquire load (Q2) pairs with the writer's release of the counter, so that objects
+	/* The acquire load (Q2) pairs with the writer's release of the counter, so that objects
 	 * unlinked before it are not found again. */
-	store_release(word, load_acquire(epoch));
+	uint64_t now = load_acquire(epoch);
+
+	/* release (Q1): loads of the section before this line complete before the store is seen.
+	 * While no epoch was opened the slot says already what would be stored: nothing was retired
+	 * since that the writer could give back, and the line stays shared with the writer. */
+	if (__builtin_expect(load_relaxed(word) != now, 0))
+		store_release(word, now);
 }
 
 /** Enter a section: afterwards nothing found is reused until rcu_leave(). */
