@@ -70,7 +70,8 @@ struct bench_case {
 	const char *name, *claim;
 	int (*run)(struct bench *b);
 };
-extern const struct bench_case bench_gate, bench_table, bench_registry, bench_rcu, bench_detect;
+extern const struct bench_case bench_gate, bench_table, bench_registry, bench_rcu, bench_detect,
+	bench_failover;
 
 /** Lines to come belong together under this heading. */
 void bench_section(struct bench *b, const char *format, ...) __attribute__((format(printf, 2, 3)));

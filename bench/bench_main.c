@@ -10,8 +10,8 @@
 #include "bench.h"
 #include "clock.h"
 
-static const struct bench_case *const cases[] = {&bench_gate, &bench_table, &bench_registry,
-						 &bench_rcu, NULL};
+static const struct bench_case *const cases[] = {&bench_gate,     &bench_table, &bench_failover,
+						 &bench_registry, &bench_rcu,   NULL};
 
 static void usage(FILE *to)
 {

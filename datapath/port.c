@@ -12,11 +12,14 @@
 #include "atomic.h"
 #include "eal.h"
 #include "haven_assert.h"
+#include "memif.h"
 
 HAVEN_STATIC_ASSERT(WRAP_BYTES_MAX <= RTE_PKTMBUF_HEADROOM, "headers fit in front of a frame");
 
 /* Descriptors wanted of a driver that has no opinion. */
 #define PORT_DESCRIPTORS 512
+/* Looks at a link that does not come up before its device is started anew. */
+#define PORT_PATIENCE 20
 
 struct rte_mempool *port_pool_create(const char *name, uint32_t count, struct error_text *error)
 {
@@ -64,6 +67,7 @@ static int port_find_or_make(struct port *p, const char *spec, struct error_text
 	p->name[name_bytes] = '\0';
 	if (rte_eth_dev_get_port_by_name(p->name, &p->id) == 0)
 		return 0;
+	memif_socket_tidy(spec);
 	err = rte_eal_hotplug_add("vdev", p->name, arguments);
 	if (err != 0)
 		return error_set(error, HAVEN_ENOENT,
@@ -92,8 +96,12 @@ static int port_start(struct port *p, struct rte_mempool *pool, struct error_tex
 		err = rte_eth_rx_queue_setup(p->id, 0, rx, SOCKET_ID_ANY, NULL, pool);
 	if (!err)
 		err = rte_eth_tx_queue_setup(p->id, 0, tx, SOCKET_ID_ANY, NULL);
-	if (!err)
+	if (!err) {
 		err = rte_eth_dev_start(p->id);
+		store_relaxed(&p->started, err == 0);
+		if (err && p->waits_for_peer)
+			err = 0; /* port_link_ask() tries again */
+	}
 	if (err)
 		return error_set(error, HAVEN_ESYS, "port '%s' does not start: %s", p->name,
 				 eal_sentence(err));
@@ -117,6 +125,8 @@ int port_open(struct port *p, const char *spec, struct rte_mempool *pool,
 	memcpy(p->peer, ends->peer, sizeof(p->peer));
 	for (unsigned i = 0; i < ends->n; i++)
 		memcpy(p->hop[i].ip, ends->hop[i], sizeof(p->hop[i].ip));
+	p->waits_for_peer = memif_is_client(spec);
+	p->patience = PORT_PATIENCE;
 	err = port_find_or_make(p, spec, error);
 	if (err)
 		return err;
@@ -143,8 +153,13 @@ void port_close(struct port *p)
 
 unsigned port_receive(struct port *p, struct rte_mbuf **out, unsigned max)
 {
-	unsigned n = rte_eth_rx_burst(p->id, 0, out, (uint16_t)max);
+	unsigned n;
 
+	if (!load_acquire(&p->started)) {   /* P1 */
+		store_release(&p->idle, 1); /* P2 */
+		return 0;
+	}
+	n = rte_eth_rx_burst(p->id, 0, out, (uint16_t)max);
 	p->received += n;
 	return n;
 }
@@ -265,15 +280,30 @@ void port_send(struct port *p, struct rte_mbuf *m, unsigned to, uint64_t now)
 
 void port_flush(struct port *p)
 {
-	uint16_t n;
+	uint16_t n = 0;
 
 	if (!p->queued)
 		return;
-	n = rte_eth_tx_burst(p->id, 0, p->queue, p->queued);
+	if (load_acquire(&p->started)) /* P1 */
+		n = rte_eth_tx_burst(p->id, 0, p->queue, p->queued);
 	p->sent += n;
 	p->tx_lost += p->queued - n;
 	port_release(p->queue + n, p->queued - n);
 	p->queued = 0;
+}
+
+/** Start a device whose other end was not there, once the loop keeps away from it. */
+static bool port_start_again(struct port *p)
+{
+	if (!load_acquire(&p->idle)) /* P2 */
+		return false;
+	rte_eth_dev_stop(p->id);
+	if (rte_eth_dev_start(p->id) != 0)
+		return false;
+	p->patience = PORT_PATIENCE;
+	store_relaxed(&p->idle, 0);
+	store_release(&p->started, 1); /* P1: the loop finds the device running */
+	return true;
 }
 
 bool port_link_ask(struct port *p)
@@ -281,8 +311,13 @@ bool port_link_ask(struct port *p)
 	struct rte_eth_link link = {0};
 	uint32_t up, before = load_relaxed(&p->link_up);
 
+	if (!load_relaxed(&p->started) && !port_start_again(p))
+		return false;
 	up = rte_eth_link_get_nowait(p->id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 	store_relaxed(&p->link_up, up);
+	/* A memif client does not connect again by itself. */
+	if (p->waits_for_peer && !up && (before || p->patience-- == 0))
+		store_release(&p->started, 0);
 	return up != before;
 }
 

@@ -42,7 +42,11 @@ struct port_ends {
 struct port {
 	char name[64];
 	uint16_t id;
-	bool made_here; /**< a virtual device that port_close() removes */
+	bool made_here;      /**< a virtual device that port_close() removes */
+	bool waits_for_peer; /**< cannot start while its other end does not listen */
+	uint32_t started;    /**< writer: who opens, then the thread that asks (P1) */
+	uint32_t idle;       /**< writer: the loop, which has seen that it is not started (P2) */
+	int patience;        /**< of the thread that asks */
 	struct rte_mempool *pool;
 	struct wrap wrap;
 	unsigned n_peers;
@@ -85,8 +89,8 @@ void port_send(struct port *p, struct rte_mbuf *m, unsigned to, uint64_t now);
 /** Hand what is queued to the driver. What it does not take is freed and counted as lost. */
 void port_flush(struct port *p);
 
-/** Ask the driver for the state of the link; a memif client connects only when asked. Any one
- *  thread; may enter the kernel. Returns true when the state has changed. */
+/** Ask the driver for the state of the link; a memif client starts and connects only when asked.
+ * Any one thread; may enter the kernel. Returns true when the state has changed. */
 bool port_link_ask(struct port *p);
 /** State at the last time it was asked for. */
 bool port_link_up(const struct port *p);

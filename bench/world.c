@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "world.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "haven.h"
+
+#define WAIT_NS (20 * NSEC_PER_SEC)
+#define LOOK_US 200
+
+static const char *const names[WORLD_NODES] = {"a", "b", "w"};
+
+static int told(const char *what)
+{
+	fprintf(stderr, "haven-bench: %s\n", what);
+	return 1;
+}
+
+static void run_dir_of(const struct world *w, unsigned node, char *out, size_t size)
+{
+	snprintf(out, size, "%s/%s", w->dir, names[node]);
+}
+
+/* ---- files ------------------------------------------------------------------------------------
+ */
+
+static int write_file(const struct world *w, const char *name, const char *text, mode_t mode)
+{
+	char path[128];
+	int fd, good;
+
+	snprintf(path, sizeof(path), "%s/%s", w->dir, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	if (fd < 0)
+		return told("cannot write the configuration");
+	good = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	close(fd);
+	return good ? 0 : told("cannot write the configuration");
+}
+
+/* Each pair has a memif link of its own, its lower node the server: two ports per node. */
+static int port_text(const struct world *w, unsigned node, unsigned number, char *out, size_t size)
+{
+	static const struct {
+		unsigned id;
+		bool server;
+	} port[WORLD_NODES][2] = {
+		{{0, true}, {1, true}}, {{0, false}, {2, true}}, {{1, false}, {2, false}}};
+
+	return snprintf(out, size,
+			"\"net_memif%u,role=%s,id=%u,socket=%s/memif%u,socket-abstract=no,"
+			"bsize=2048,rsize=10\"",
+			number, port[node][number].server ? "server" : "client",
+			port[node][number].id, w->dir, port[node][number].id);
+}
+
+static int write_configuration(const struct world *w)
+{
+	char text[4096];
+	int n = snprintf(text, sizeof(text),
+			 "cluster: bench\nkey_file: key\ntimers: {%s}\npoll: %s\nnodes:\n",
+			 w->options.timers, w->options.busy ? "busy" : "polite");
+
+	for (unsigned i = 0; i < WORLD_NODES; i++) {
+		char first[160], second[160];
+
+		port_text(w, i, 0, first, sizeof(first));
+		port_text(w, i, 1, second, sizeof(second));
+		n += snprintf(text + n, sizeof(text) - (size_t)n,
+			      "  - name: %s\n    run_dir: %s\n    %s: true\n    cpu: %u\n"
+			      "    ports: [%s, %s]\n",
+			      names[i], names[i], i == WORLD_W ? "witness" : "voter",
+			      i == WORLD_B ? 1u : 0u, first, second);
+	}
+	snprintf(text + n, sizeof(text) - (size_t)n,
+		 "groups:\n  - {name: work, redundancy: 2N, standby: hot, instances: [work], "
+		 "nodes: [a, b]}\n");
+	return write_file(w, "cluster.yaml", text, 0644) ||
+	       write_file(w, "key",
+			  "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n",
+			  0400);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *walk)
+{
+	(void)st;
+	(void)type;
+	(void)walk;
+	return remove(path);
+}
+
+/* ---- processes --------------------------------------------------------------------------------
+ */
+
+static void cpu_set_own(unsigned cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+static int start_node(struct world *w, unsigned node)
+{
+	char program[600], file[128], log[128];
+	pid_t pid;
+
+	snprintf(program, sizeof(program), "%s/havend", w->programs);
+	snprintf(file, sizeof(file), "%s/cluster.yaml", w->dir);
+	snprintf(log, sizeof(log), "%s/%s.log", w->dir, names[node]);
+	pid = fork();
+	if (pid == 0) {
+		int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(fd, STDOUT_FILENO);
+		dup2(fd, STDERR_FILENO);
+		/* The witness only answers: whoever serves goes first. */
+		execl(program, "havend", "--force", "--config", file, "--node", names[node],
+		      node == WORLD_W ? "--poll" : NULL, "polite", NULL);
+		_exit(127);
+	}
+	w->node[node] = pid;
+	return pid < 0 ? told("cannot start a node") : 0;
+}
+
+/* An application that does nothing but keep its role: attach, one table, poll, look at the gate. */
+static void app_serve(struct haven *h, struct world_app_line *line)
+{
+	const struct haven_component_config config = {.name = "work"};
+	const struct haven_table_config shape = {"state", 8, 8, 64, 1, 64};
+	struct haven_component *c;
+	struct haven_worker *worker;
+	struct haven_table *t;
+
+	if (haven_component_register(h, &config, &c) || haven_table_create(c, 0, &shape, &t) ||
+	    haven_component_ready(c) || haven_worker_begin(c, &worker))
+		return;
+	store_release(&line->ready, 1);
+	for (;;) {
+		unsigned change = haven_poll(worker);
+
+		if (change & HAVEN_CHANGE_NODE)
+			return;
+		if (change & HAVEN_CHANGE_ROLE)
+			store_relaxed(&line->opened_ns, 0);
+		if (!line->opened_ns && haven_gate(worker, 0)) {
+			store_relaxed(&line->opened_epoch, haven_epoch(worker, 0));
+			store_release(&line->opened_ns, clock_now_ns());
+		}
+		sched_yield();
+	}
+}
+
+static int start_app(struct world *w, unsigned node)
+{
+	struct world_app_line *line = &w->line[node];
+	char run_dir[96];
+	pid_t pid;
+
+	memset(line, 0, sizeof(*line));
+	run_dir_of(w, node, run_dir, sizeof(run_dir));
+	pid = fork();
+	if (pid == 0) {
+		struct haven *h;
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		cpu_set_own(node == WORLD_B ? 1 : 0);
+		for (int i = 0; i < 200 && haven_attach(&h, run_dir) != 0; i++)
+			usleep(20000);
+		if (h)
+			app_serve(h, line);
+		_exit(1);
+	}
+	w->app[node] = pid;
+	return pid < 0 ? told("cannot start an application") : 0;
+}
+
+static void end(pid_t *pid)
+{
+	if (*pid <= 0)
+		return;
+	kill(*pid, SIGKILL);
+	waitpid(*pid, NULL, 0);
+	*pid = 0;
+}
+
+/* ---- looking ----------------------------------------------------------------------------------
+ */
+
+static bool registry_fresh(struct world *w, unsigned node)
+{
+	struct error_text error;
+	char run_dir[96];
+
+	if (w->registry[node].base && load_relaxed(&w->registry[node].header->pid) == w->node[node])
+		return true;
+	registry_close(&w->registry[node]);
+	run_dir_of(w, node, run_dir, sizeof(run_dir));
+	return registry_open(&w->registry[node], run_dir, &error) == 0 &&
+	       load_relaxed(&w->registry[node].header->pid) == w->node[node];
+}
+
+bool world_status(struct world *w, unsigned node, struct registry_status *out)
+{
+	return registry_fresh(w, node) && registry_copy_status(&w->registry[node], out) == 0;
+}
+
+bool world_event(struct world *w, unsigned node, unsigned kind, uint64_t after_ns,
+		 struct event *out)
+{
+	const struct registry *r = &w->registry[node];
+	uint64_t position = 0, missed = 0;
+
+	if (!r->base)
+		return false;
+	while (event_ring_read(r->events, r->shape.events, &position, out, &missed)) {
+		if (out->kind == kind && out->at_ns >= after_ns)
+			return true;
+	}
+	return false;
+}
+
+unsigned world_count(struct world *w, unsigned kind, uint64_t from_ns, uint64_t until_ns)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < WORLD_NODES; i++) {
+		const struct registry *r = &w->registry[i];
+		uint64_t position = 0, missed = 0;
+		struct event e;
+
+		while (r->base &&
+		       event_ring_read(r->events, r->shape.events, &position, &e, &missed))
+			n += e.kind == kind && e.at_ns >= from_ns && e.at_ns < until_ns;
+	}
+	return n;
+}
+
+/** A memif client starts only beside its server, so nodes start one after the other. */
+static int wait_serving(struct world *w, unsigned node)
+{
+	uint64_t until = clock_now_ns() + WAIT_NS;
+
+	while (!registry_fresh(w, node)) {
+		if (waitpid(w->node[node], NULL, WNOHANG) != 0 || clock_now_ns() > until)
+			return told("a node does not start");
+		usleep(1000);
+	}
+	return 0;
+}
+
+static int holder_when_whole(struct world *w)
+{
+	static struct registry_status s;
+	int holder;
+
+	for (unsigned i = WORLD_NODES; i-- > 0;) {
+		if (!world_status(w, i, &s) || !s.has_view)
+			return -1;
+	}
+	/* The last look was at node a. */
+	holder = s.instance[0].holder;
+	if (holder > WORLD_B || (s.instance[0].in_sync & 3) != 3 || (s.members & 7) != 7)
+		return -1;
+	for (unsigned i = 0; i < WORLD_APPS; i++) {
+		if (!load_acquire(&w->line[i].ready))
+			return -1;
+	}
+	return load_acquire(&w->line[holder].opened_ns) ? holder : -1;
+}
+
+int world_whole(struct world *w)
+{
+	uint64_t until = clock_now_ns() + WAIT_NS;
+	unsigned good = 0;
+	int holder = -1;
+
+	/* A few looks in a row, so that what is still moving is not taken for whole. */
+	while (good < 5) {
+		int now = holder_when_whole(w);
+
+		good = now >= 0 && now == holder ? good + 1 : 0;
+		holder = now;
+		if (clock_now_ns() > until) {
+			told("the cluster does not become whole within 20 s; is the machine busy?");
+			return -1;
+		}
+		usleep(1000);
+	}
+	return holder;
+}
+
+uint64_t world_opened(struct world *w, unsigned node, uint64_t after_ns, uint64_t timeout_ns)
+{
+	uint64_t until = clock_now_ns() + timeout_ns, at;
+
+	do {
+		at = load_acquire(&w->line[node].opened_ns);
+		if (at > after_ns)
+			return at;
+		usleep(LOOK_US);
+	} while (clock_now_ns() < until);
+	return 0;
+}
+
+/* ---- faults -----------------------------------------------------------------------------------
+ */
+
+uint64_t world_strike(struct world *w, unsigned node, bool app_only, int number)
+{
+	uint64_t at = clock_now_ns();
+
+	kill(w->app[node], number);
+	if (!app_only)
+		kill(w->node[node], number);
+	return at;
+}
+
+int world_mend(struct world *w, unsigned node, bool app_only)
+{
+	end(&w->app[node]);
+	if (!app_only) {
+		end(&w->node[node]);
+		if (start_node(w, node) || wait_serving(w, node))
+			return 1;
+	}
+	return start_app(w, node);
+}
+
+/* ---- all --------------------------------------------------------------------------------------
+ */
+
+static int programs_find(struct world *w)
+{
+	ssize_t n = readlink("/proc/self/exe", w->programs, sizeof(w->programs) - 32);
+	char *slash;
+
+	if (n <= 0)
+		return told("cannot find the own program");
+	w->programs[n] = '\0';
+	slash = strrchr(w->programs, '/');
+	*slash = '\0';
+	/* Installed beside havend's folder, or in a build folder. */
+	strcpy(slash, "/../sbin");
+	if (access(w->programs, F_OK) != 0)
+		strcpy(slash, "/../runtime");
+	return 0;
+}
+
+int world_open(struct world *w, const struct world_options *options)
+{
+	const char *base = getenv("TMPDIR");
+
+	memset(w, 0, sizeof(*w));
+	w->options = *options;
+	for (unsigned i = 0; i < WORLD_NODES; i++)
+		w->registry[i].fd = -1;
+	w->line = mmap(NULL, WORLD_APPS * sizeof(*w->line), PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	snprintf(w->dir, sizeof(w->dir), "%.30s/haven-bench-XXXXXX", base ? base : "/tmp");
+	if (w->line == MAP_FAILED || !mkdtemp(w->dir) || programs_find(w) || write_configuration(w))
+		return told("cannot prepare the cluster");
+	for (unsigned i = 0; i < WORLD_NODES; i++) {
+		if (start_node(w, i) || wait_serving(w, i))
+			return 1;
+	}
+	for (unsigned i = 0; i < WORLD_APPS; i++) {
+		if (start_app(w, i))
+			return 1;
+	}
+	return world_whole(w) < 0;
+}
+
+void world_close(struct world *w)
+{
+	for (unsigned i = 0; i < WORLD_APPS; i++)
+		end(&w->app[i]);
+	for (unsigned i = 0; i < WORLD_NODES; i++) {
+		end(&w->node[i]);
+		registry_close(&w->registry[i]);
+	}
+	if (w->dir[0])
+		nftw(w->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
