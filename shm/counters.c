@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LOWER "abcdefghijklmnopqrstuvwxyz"
-#define NAME_ALPHABET LOWER "0123456789_"
+#define NAME_ALPHABET "abcdefghijklmnopqrstuvwxyz0123456789_"
 
 static const char *const kind_names[] = {
 	[COUNTER_COUNT] = "counter", [COUNTER_GAUGE] = "gauge", [COUNTER_HISTOGRAM] = "histogram"};
@@ -20,7 +19,7 @@ const char *counter_kind_name(unsigned kind)
 
 static bool name_good(const char *name, size_t n)
 {
-	return n > 0 && strchr(LOWER, name[0]) && strspn(name, NAME_ALPHABET) == n;
+	return name[0] >= 'a' && name[0] <= 'z' && strspn(name, NAME_ALPHABET) >= n;
 }
 
 /** Length of the printable text at `text` that holds none of `without`. */
@@ -33,22 +32,25 @@ static size_t printable(const char *text, const char *without)
 	return n;
 }
 
+/** One "key=value" at `text`: its length, 0: it is not one. */
+static size_t label_length(const char *text)
+{
+	size_t key = strcspn(text, "="), value;
+
+	if (!text[key] || !name_good(text, key))
+		return 0;
+	value = printable(text + key + 1, ",=\"\\");
+	return value ? key + 1 + value : 0;
+}
+
 static bool labels_good(const char *labels)
 {
 	while (*labels) {
-		size_t key = strcspn(labels, "="), value;
-		char name[COUNTER_LABELS_MAX] = "";
+		size_t n = label_length(labels);
 
-		if (key >= sizeof(name) || labels[key] != '=')
+		if (n == 0 || (labels[n] && (labels[n] != ',' || !labels[n + 1])))
 			return false;
-		memcpy(name, labels, key);
-		if (!name_good(name, key))
-			return false;
-		labels += key + 1;
-		value = printable(labels, ",=\"\\");
-		labels += value;
-		if (value == 0 || (*labels && *labels++ != ',') || (labels[-1] == ',' && !*labels))
-			return false;
+		labels += n + (labels[n] != 0);
 	}
 	return true;
 }

@@ -11,7 +11,7 @@
  * Error   a quantile is told as the largest value of its bucket, never above the maximum:
  *         true <= told <= true * (1 + 1/32), for values in the range.
  * Size    (top_bits - 4) * 256 bytes and a line: 8 KiB for nanoseconds up to 68 s (top_bits 36).
- * Cost    histogram_add(): 22 instructions on x86-64, one branch that is taken for a new maximum
+ * Cost    histogram_add(): 24 instructions on x86-64, one branch that is taken for a new maximum
  *         only, two lines that the writer owns. No call, no lock, no fence.
  *
  * The writer uses plain stores, in the order maximum, sum, bucket. A reader copies bucket by

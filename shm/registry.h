@@ -46,7 +46,7 @@ struct registry_config {
 	uint64_t incarnation, interval_ns, lease_ns, suspect_ns, guard_ns;
 	struct registry_shape shape;
 	struct pages_options pages;
-	const char *huge_dir; /**< a hugetlbfs; for PAGES_HUGE only */
+	const char *huge_dir; /**< absolute path of a hugetlbfs; for PAGES_HUGE only */
 	/** What an earlier registry of this node has reached (registry_floors()), 0: none known. */
 	uint64_t generation_floor, rcu_epoch_floor;
 };

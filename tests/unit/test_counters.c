@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <criterion/criterion.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,6 +120,7 @@ Test(counters, labels_are_given_one_by_one)
 	cr_assert_str_eq(key, "reason");
 	cr_assert_str_eq(value, "tag");
 	rest = counter_label(rest, key, value);
+	cr_assert_eq(*rest, 0);
 	cr_assert_str_eq(key, "peer");
 	cr_assert_str_eq(value, "b");
 	cr_assert_null(counter_label(rest, key, value));
@@ -286,6 +288,69 @@ Test(counters, the_check_finds_planted_damage)
 	h.words->bucket[40] = 0;
 	head->n = UINT32_MAX;
 	cr_assert_eq(check(), 1);
+}
+
+/** Entry 0 with a text that is filled to its end with `with`. */
+static void expect_refused(size_t offset, size_t size, char with)
+{
+	struct counter_entry good = *entry_of(0);
+
+	memset((uint8_t *)entry_of(0) + offset, with, size);
+	open_view();
+	cr_assert_eq(counters_get(&view, 0, &entry), -HAVEN_ECORRUPT);
+	*entry_of(0) = good;
+	cr_assert_eq(counters_get(&view, 0, &entry), 0);
+}
+#define EXPECT_REFUSED(field, with)                                                                \
+	expect_refused(offsetof(struct counter_entry, field), sizeof(entry.field), with)
+
+Test(counters, texts_that_do_not_end_or_are_not_printable_are_refused_by_readers)
+{
+	add("a", "k=v");
+	EXPECT_REFUSED(name, 'a');
+	EXPECT_REFUSED(name, 0);
+	EXPECT_REFUSED(labels, 'a');
+	EXPECT_REFUSED(unit, 'a');
+	EXPECT_REFUSED(help, 'a');
+	expect_refused(offsetof(struct counter_entry, labels), 1, '=');
+	expect_refused(offsetof(struct counter_entry, unit), 1, '\a');
+	expect_refused(offsetof(struct counter_entry, help), 1, '\x7f');
+	expect_refused(offsetof(struct counter_entry, help), 1, '\xff');
+}
+
+Test(counters, places_that_are_impossible_are_refused_by_readers)
+{
+	struct counter_entry good;
+
+	add("a", NULL);
+	add("b", NULL);
+	open_view();
+	good = *entry_of(0);
+	entry_of(0)->offset++;
+	cr_assert_eq(counters_get(&view, 0, &entry), -HAVEN_ECORRUPT);
+	*entry_of(0) = good;
+	entry_of(0)->offset = 64 + sizeof(entry); /* over the directory */
+	cr_assert_eq(counters_get(&view, 0, &entry), -HAVEN_ECORRUPT);
+	*entry_of(0) = good;
+	entry_of(0)->offset = UINT32_MAX - 63;
+	cr_assert_eq(counters_get(&view, 0, &entry), -HAVEN_ECORRUPT);
+	*entry_of(0) = good;
+	entry_of(0)->bytes = 128;
+	cr_assert_eq(counters_get(&view, 0, &entry), -HAVEN_ECORRUPT);
+	entry_of(0)->bytes = 0;
+	cr_assert_eq(counters_get(&view, 0, &entry), -HAVEN_ECORRUPT);
+	*entry_of(0) = good;
+	entry_of(0)->kind = COUNTER_HISTOGRAM;
+	entry_of(0)->top_bits = HISTOGRAM_TOP_BITS_MIN - 1;
+	cr_assert_eq(counters_get(&view, 0, &entry), -HAVEN_ECORRUPT);
+}
+
+Test(counters, kinds_have_names)
+{
+	cr_assert_str_eq(counter_kind_name(COUNTER_COUNT), "counter");
+	cr_assert_str_eq(counter_kind_name(COUNTER_GAUGE), "gauge");
+	cr_assert_str_eq(counter_kind_name(COUNTER_HISTOGRAM), "histogram");
+	cr_assert_str_eq(counter_kind_name(COUNTER_KIND_COUNT), "?");
 }
 
 Test(counters, readers_survive_any_change_of_any_byte, .timeout = 60)

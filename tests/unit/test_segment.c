@@ -137,6 +137,13 @@ Test(segment, huge_pages_carry_the_same_seals_and_are_refused_from_strangers, .f
 	cr_assert_eq(pages_huge_free(), before, "nothing is left behind");
 }
 
+Test(segment, kinds_of_pages_have_names)
+{
+	cr_assert_str_eq(pages_kind_name(PAGES_USUAL), "usual");
+	cr_assert_str_eq(pages_kind_name(PAGES_HUGE), "hugetlbfs");
+	cr_assert_str_eq(pages_kind_name(PAGES_KIND_COUNT), "?");
+}
+
 Test(segment, sizes_are_rounded_to_pages_where_it_matters)
 {
 	cr_assert_eq(pages_round(PAGES_USUAL, 5), 5);
