@@ -173,6 +173,8 @@ void component_free(struct haven_component *c)
 		 * attachment must not take the old lane lines for those of another table. */
 		for (struct attachment *at = c->haven->now; at; at = at->older)
 			at->lanes[t->number] = NULL;
+		if (c->haven->next)
+			c->haven->next->lanes[t->number] = NULL;
 		table_unmap(&t->table);
 		close(t->fd);
 		free(t);
