@@ -30,8 +30,11 @@ static int component_accept(struct haven_component *c, struct attachment *at,
 				 "group %s has %u instances now, component %s knows %u; detach "
 				 "and attach anew",
 				 c->group, instances, c->name, c->instances);
-	c->handle = m->handle;
-	c->instances = instances;
+	/* Workers read the first two; at another node they are what they were. */
+	if (!c->handle) {
+		c->handle = m->handle;
+		c->instances = instances;
+	}
 	c->instance_first = m->u.reg.instance_first;
 	at->gates[c->number] = &at->registry.gates[gate];
 	return 0;
