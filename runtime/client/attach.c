@@ -85,6 +85,8 @@ void client_release(struct haven *h)
 		component_free(c);
 	}
 	requests_free(h->requests);
+	if (h->next)
+		attachment_free(h->next);
 	while (h->now) {
 		struct attachment *at = h->now;
 

@@ -143,8 +143,6 @@ static uint64_t oldest_needed(struct haven *h)
 {
 	uint64_t oldest = h->now->serial;
 
-	if (h->requests && requests_unsettled(h->requests))
-		return 0;
 	for (const struct haven_reader *r = h->readers; r; r = r->next) {
 		uint64_t serial;
 

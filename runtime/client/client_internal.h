@@ -60,6 +60,7 @@ struct haven {
 	_Alignas(HAVEN_CACHE_LINE) struct attachment *now;
 	uint8_t pad[HAVEN_CACHE_LINE - sizeof(struct attachment *)];
 	pthread_mutex_t control;
+	struct attachment *next; /**< being handed over to, not published; under control */
 	struct error_text error; /**< of the last failed control call */
 	char *run_dir;
 	uint32_t references; /**< owner, workers and readers; atomic */

@@ -30,8 +30,11 @@ static int component_accept(struct haven_component *c, struct attachment *at,
 				 "group %s has %u instances now, component %s knows %u; detach "
 				 "and attach anew",
 				 c->group, instances, c->name, c->instances);
-	c->handle = m->handle;
-	c->instances = instances;
+	/* Workers read the first two; at another node they are what they were. */
+	if (!c->handle) {
+		c->handle = m->handle;
+		c->instances = instances;
+	}
 	c->instance_first = m->u.reg.instance_first;
 	at->gates[c->number] = &at->registry.gates[gate];
 	return 0;
@@ -173,6 +176,8 @@ void component_free(struct haven_component *c)
 		 * attachment must not take the old lane lines for those of another table. */
 		for (struct attachment *at = c->haven->now; at; at = at->older)
 			at->lanes[t->number] = NULL;
+		if (c->haven->next)
+			c->haven->next->lanes[t->number] = NULL;
 		table_unmap(&t->table);
 		close(t->fd);
 		free(t);

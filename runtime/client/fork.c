@@ -28,6 +28,13 @@ static void fork_parent(void)
 	pthread_mutex_unlock(&list_lock);
 }
 
+static void cut_off_attachment(struct attachment *at)
+{
+	store_relaxed(&at->gone, 1);
+	close(at->socket);
+	at->socket = -1;
+}
+
 static void make_private(void *base, uint64_t bytes, int fd)
 {
 	/* If that cannot be, a fault is better than a write into the parent's memory. */
@@ -44,11 +51,10 @@ static void cut_off(struct haven *h)
 	for (const struct haven_component *c = h->components; c; c = c->next)
 		for (const struct haven_table *t = c->tables; t; t = t->next)
 			make_private(t->table.base, t->table.geometry.total_bytes, t->fd);
-	for (struct attachment *at = h->now; at; at = at->older) {
-		store_relaxed(&at->gone, 1);
-		close(at->socket);
-		at->socket = -1;
-	}
+	for (struct attachment *at = h->now; at; at = at->older)
+		cut_off_attachment(at);
+	if (h->next)
+		cut_off_attachment(h->next);
 	/* Threads of the parent may have held them. */
 	pthread_mutex_init(&h->control, NULL);
 	pthread_mutex_init(&h->requests->lock, NULL);

@@ -8,6 +8,7 @@
  *
  *     tell:  haven_request_call(), or haven_request_post() and haven_request_collect()
  *     find:  haven_reader_begin -> { enter; find, find_bulk, find_handle, next; leave } -> end
+ *     watch: haven_watch_begin -> { enter; watch_next; leave }
  *
  * Look-ups read shared memory: no lock, no call of the kernel, no wait for anybody. They work on
  * while the node is dead; haven_reattach() takes readers over to the next one.
@@ -197,6 +198,26 @@ void haven_describe(const struct haven_reader *r, const struct haven_component_v
  * looking up. A worker may even use what it found before, while the number is what it was.
  */
 uint64_t haven_changes(const struct haven_reader *r);
+
+enum haven_watch_kind { HAVEN_WATCH_ADDED = 0, HAVEN_WATCH_UPDATED, HAVEN_WATCH_REMOVED };
+/** One change of a component. */
+struct haven_component_change {
+	uint64_t handle;
+	enum haven_watch_kind kind;
+	char name[HAVEN_NAME_MAX];
+};
+/** Where somebody who watches has come to. The caller's own; of its fields only `missed` is his. */
+struct haven_watch {
+	uint64_t position, attachment;
+	uint64_t missed; /**< changes that were overwritten before they were read; exact */
+};
+/** Watch from now on: what is looked up afterwards, and the changes told, miss nothing. */
+void haven_watch_begin(const struct haven_reader *r, struct haven_watch *watch);
+/** The next change. Returns 1 and `*out`; 0: there is none now; -HAVEN_ESTALE, once: another node
+ *  is attached, look at everything again, the changes since then follow. */
+int haven_watch_next(const struct haven_reader *r, struct haven_watch *watch,
+		     struct haven_component_change *out);
+
 /** Copy of a component by name, for a worker. Errors: ENOENT. */
 int haven_lookup(struct haven_worker *w, const char *name, struct haven_component_info *out);
 

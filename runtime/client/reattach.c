@@ -13,13 +13,15 @@
  *      checked here, for it carries the baton across the restart.
  *   4. WORKER for each living slot: watched before anything is found in the new registry
  *   5. READY for each component that was; it waits for the confirmations of 3 anyway
- *   6. the attachment is published; each thread goes over at its next poll or enter
- *   7. requests go on with the new node's line; components without instances that the new node does
- *      not have are handed over (requests_settle.c)
+ *   6. requests go on with the new node's line; components without instances that the new node does
+ *      not have are handed over (requests_settle.c). This may take more than one call
+ *   7. the attachment is published; each thread goes over at its next poll or enter, and finds all
+ *      that it found before
  *
- * When a step up to 5 fails the connection is closed, and the new node lets go of what it took; the
- * former attachment stays the newest, and the next call begins anew. Workers come last because a
- * component whose connection ends with workers at work counts as failed.
+ * When a step up to 5 fails, or the node goes away before 7, the connection is closed, and the new
+ * node lets go of what it took; the former attachment stays the newest, and the next call begins
+ * anew. Workers come last because a component whose connection ends with workers at work counts as
+ * failed.
  */
 #include <string.h>
 #include <time.h>
@@ -127,8 +129,8 @@ static int hand_over_ready(struct haven *h, struct attachment *at)
 	return status;
 }
 
-/* Steps 1 to 6. */
-static int reattach_move(struct haven *h)
+/* Steps 1 to 5. */
+static int reattach_open(struct haven *h)
 {
 	uint64_t seen = requests_freeze(h->requests);
 	struct attachment *at;
@@ -143,13 +145,21 @@ static int reattach_move(struct haven *h)
 	if (!status)
 		status = requests_move(h->requests, at);
 	if (!status) {
-		attachment_publish(h, at);
+		h->next = at;
 		return 0;
 	}
 	requests_stay(h->requests);
 	if (at)
 		attachment_free(at);
 	return status;
+}
+
+/* The new node went away before everything was settled. */
+static void reattach_back(struct haven *h)
+{
+	(void)requests_move(h->requests, h->now); /* it has room: it had it before */
+	attachment_free(h->next);
+	h->next = NULL;
 }
 
 static int reattach(struct haven *h)
@@ -160,16 +170,22 @@ static int reattach(struct haven *h)
 		return error_set(&h->error, HAVEN_EREFUSED,
 				 "this process is a child of the one that attached; detach and "
 				 "attach anew");
-	if (attachment_hung_up(h->now)) {
+	if (h->next && attachment_hung_up(h->next))
+		reattach_back(h);
+	if (!h->next && attachment_hung_up(h->now)) {
 		if (attachment_reap(h) == CLIENT_ATTACHMENTS_MAX)
 			return error_set(&h->error, HAVEN_EAGAIN,
 					 "a thread has not polled since the node was restarted %u "
 					 "times",
 					 CLIENT_ATTACHMENTS_MAX - 1);
-		status = reattach_move(h);
+		status = reattach_open(h);
 	}
-	if (!status)
+	if (!status && h->next)
 		status = requests_settle(h, clock_now_ns() + REATTACH_SETTLE_NS);
+	if (!status && h->next) {
+		attachment_publish(h, h->next);
+		h->next = NULL;
+	}
 	attachment_reap(h);
 	return status;
 }

@@ -74,17 +74,17 @@ void requests_own(struct requests *q, uint64_t handle, bool own);
 uint64_t requests_freeze(struct requests *q);
 /** The next node did not take over. */
 void requests_stay(struct requests *q);
-/** Go on with another node. Returns 0 or -HAVEN_ENOMEM, and then nothing is changed. */
+/** Go on with the line of another node, or back with that of the former one when that node is gone
+ *  before everything was settled. Returns 0 or -HAVEN_ENOMEM, and then nothing is changed. */
 int requests_move(struct requests *q, struct attachment *at);
 /**
- * Wait until the new node has answered what the former one had not, then hand over what it does not
- * have: components without instances with their content, and attributes of those with instances
- * (haven_component.restore). Called under haven.control until it returns 0. Errors: EAGAIN
+ * Wait until the new node (haven.next) has answered what the former one had not, then hand over
+ * what it does not have: components without instances with their content, and attributes of those
+ * with instances (haven_component.restore). Called under haven.control until it returns 0. Errors:
+ * EAGAIN
  * (`until_ns` has come), ENODE.
  */
 int requests_settle(struct haven *h, uint64_t until_ns);
-/** True from requests_move() until it is settled: former attachments are still read. */
-bool requests_unsettled(struct requests *q);
 /** Push an update of a component with instances and wait for its answer, as haven_request_call().
  */
 int requests_update(struct haven *h, uint64_t handle, const struct haven_attributes *attributes,

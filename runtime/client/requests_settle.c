@@ -12,10 +12,11 @@
  *   2. move     answers come from the new node's line from now on
  *   3. settle   the answers to all old requests are awaited: now it is known what should be there;
  *               what is not there is handed over under its handle, with its content from the
- *               newest former registry that shows it; then the kept updates are pushed again,
+ *               former registry; then the kept updates are pushed again,
  *               and the answers to all that are awaited, too
  *
- * Nothing new is pushed by anybody before 3 is through, or it would come before its component.
+ * Nothing new is pushed by anybody before 3 is through, or it would come before its component. Nor
+ * do threads go over before that, or look-ups would find less than they did.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -71,25 +72,12 @@ int requests_move(struct requests *q, struct attachment *at)
 	return 0;
 }
 
-bool requests_unsettled(struct requests *q)
-{
-	bool unsettled;
-
-	pthread_mutex_lock(&q->lock);
-	unsettled = q->settling;
-	pthread_mutex_unlock(&q->lock);
-	return unsettled;
-}
-
-/* Content of a component as the newest former registry shows it. */
+/* Content of a component as the former registry shows it. */
 static bool content_find(const struct haven *h, uint64_t handle, struct request *r)
 {
 	struct registry_component c;
-	const struct attachment *at = h->now->older;
 
-	while (at && registry_get_copy(&at->registry, handle, &c) != 0)
-		at = at->older;
-	if (!at)
+	if (registry_get_copy(&h->now->registry, handle, &c) != 0)
 		return false;
 	*r = (struct request){.handle = handle,
 			      .component_kind = c.hot.kind,
@@ -140,7 +128,7 @@ static bool settle_restore(struct haven *h)
 
 		if (!c->restore)
 			continue;
-		if (content_find(h, c->handle, &r) && attributes_differ(&h->now->registry, &r) &&
+		if (content_find(h, c->handle, &r) && attributes_differ(&h->next->registry, &r) &&
 		    !settle_push(h->requests, &r, REQUEST_UPDATE))
 			return false;
 		c->restore = false;

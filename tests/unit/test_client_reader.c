@@ -266,6 +266,55 @@ Test(client_reader, one_load_tells_whether_anything_changed)
 	cr_expect_neq(haven_changes(r), before);
 }
 
+static void expect_change(struct haven_watch *watch, enum haven_watch_kind kind, uint64_t handle)
+{
+	struct haven_component_change change;
+
+	cr_assert_eq(haven_watch_next(r, watch, &change), 1);
+	cr_expect_eq(change.kind, kind);
+	cr_expect_eq(change.handle, handle);
+	cr_expect_str_eq(change.name, "port0");
+}
+
+Test(client_reader, changes_are_told_one_by_one)
+{
+	struct haven_component_change change;
+	struct haven_watch watch;
+	uint64_t handle;
+
+	add("before", 0);
+	haven_reader_enter(r);
+	haven_watch_begin(r, &watch);
+	cr_expect_eq(haven_watch_next(r, &watch, &change), 0);
+	handle = add("port0", 1);
+	update(handle, 2);
+	registry_remove(&node.registry, handle, &node.rcu);
+	expect_change(&watch, HAVEN_WATCH_ADDED, handle);
+	expect_change(&watch, HAVEN_WATCH_UPDATED, handle);
+	expect_change(&watch, HAVEN_WATCH_REMOVED, handle);
+	cr_expect_eq(haven_watch_next(r, &watch, &change), 0);
+	cr_expect_eq(watch.missed, 0);
+	haven_reader_leave(r);
+}
+
+Test(client_reader, who_is_too_slow_is_told_how_much_he_missed)
+{
+	struct haven_component_change change;
+	unsigned told = 0, made = node.registry.shape.changes + 10;
+	struct haven_watch watch;
+	uint64_t handle = add("port0", 0);
+
+	haven_watch_begin(r, &watch);
+	for (uint32_t i = 1; i <= made; i++) {
+		update(handle, i);
+		registry_reclaim(&node.registry, &node.rcu);
+	}
+	while (haven_watch_next(r, &watch, &change) == 1)
+		told++;
+	cr_expect_eq(watch.missed + told, made);
+	cr_expect_geq(watch.missed, 10);
+}
+
 static void *thread_that_forgets(void *argument)
 {
 	(void)argument;

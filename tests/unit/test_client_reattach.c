@@ -213,6 +213,24 @@ Test(client_reattach, a_reader_goes_over_when_it_enters)
 	haven_reader_end(r);
 }
 
+Test(client_reattach, who_watches_begins_anew)
+{
+	struct haven_reader *r = haven_worker_reader(a.w);
+	struct haven_component_change change;
+	struct haven_watch watch;
+
+	haven_watch_begin(r, &watch);
+	restart(false);
+	cr_assert_eq(haven_reattach(a.h), 0);
+	cr_expect_eq(haven_watch_next(r, &watch, &change), 0, "not gone over yet");
+	haven_poll(a.w);
+	cr_expect_eq(haven_watch_next(r, &watch, &change), -HAVEN_ESTALE);
+	cr_expect_eq(haven_watch_next(r, &watch, &change), 0, "told once");
+	registry_remove(&node.registry, haven_component_handle(a.c), &node.rcu);
+	cr_expect_eq(haven_watch_next(r, &watch, &change), 1);
+	cr_expect_eq(change.kind, HAVEN_WATCH_REMOVED);
+}
+
 Test(client_reattach, a_step_that_fails_leaves_everything_as_it_was)
 {
 	static const uint16_t steps[] = {MESSAGE_ATTACH, MESSAGE_REGISTER, MESSAGE_CHECKPOINT,

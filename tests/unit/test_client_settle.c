@@ -173,6 +173,27 @@ Test(client_settle, unanswered_requests_and_a_lost_registry)
 	cr_expect_eq(registry_get_copy(&node.registry, removed, &c), -HAVEN_ESTALE);
 }
 
+Test(client_settle, nobody_goes_over_before_everything_is_there)
+{
+	uint64_t handle = add("port0", 5);
+	struct haven_reader *r;
+
+	cr_assert_eq(haven_reader_begin(h, &r), 0);
+	fake_kill(&node);
+	fake_serve_ring(&node, false);
+	fake_restart(&node, true);
+	cr_expect_eq(haven_reattach(h), -HAVEN_EAGAIN);
+	haven_reader_enter(r);
+	cr_expect_not_null(haven_find_handle(r, handle), "in the former registry");
+	haven_reader_leave(r);
+	fake_serve_ring(&node, true);
+	reattach();
+	haven_reader_enter(r);
+	cr_expect_not_null(haven_find_handle(r, handle), "in the new one");
+	haven_reader_leave(r);
+	haven_reader_end(r);
+}
+
 Test(client_settle, a_place_that_was_taken_meanwhile)
 {
 	uint64_t handle = add("port0", 1);
