@@ -86,6 +86,7 @@ void sim_node_start(struct sim_world *w, struct sim_node *n)
 	brain_init(n->brain, &config, n->incarnation, wall / 1000, sim_node_now(w, n));
 	sim_trace_add(&w->trace, w->now, SIM_TR_NODE_START, self, SIM_NONE, n->incarnation,
 		      wall / 1000, 0);
+	sim_check_born(w, n);
 	sim_node_wake(w, n, w->options.interval_ns);
 }
 
@@ -113,6 +114,7 @@ static bool node_feed(struct sim_world *w, struct sim_node *n, const struct brai
 		      uint64_t held_ns)
 {
 	static struct sim_answers answers;
+	struct sim_command command = {false, false};
 	struct brain_outputs *out = w->outputs;
 	unsigned fed = 0;
 	bool more = false;
@@ -121,7 +123,11 @@ static bool node_feed(struct sim_world *w, struct sim_node *n, const struct brai
 	do {
 		const struct brain_event *e = fed ? &answers.event[fed - 1] : event;
 
+		if (e->kind == BRAIN_SWITCHOVER)
+			command = sim_check_command(w, n, e->instance);
 		brain_step(n->brain, sim_node_now(w, n), e, out);
+		if (e->kind == BRAIN_SWITCHOVER)
+			sim_check_answered(w, n, e->instance, &command, out);
 		w->stats.steps++;
 		more |= out->more;
 		if (out->n > BRAIN_OUTPUTS_MAX)
@@ -281,6 +287,8 @@ void sim_node_drain(struct sim_world *w, struct sim_node *n, uint32_t turn)
 		e.frame = &frame;
 		stall = node_stall(w);
 		node_feed(w, n, &e, stall);
+		if (frame.type == FRAME_BEAT)
+			sim_check_heard(w, n, &frame);
 		sim_net_release(w, index);
 	}
 	if (w->failed)
@@ -294,6 +302,7 @@ void sim_node_drain(struct sim_world *w, struct sim_node *n, uint32_t turn)
 	/* It stands still between draining and judging, while more arrives. */
 	sim_trace_add(&w->trace, w->now, SIM_TR_NODE_STALL, sim_node_index(w, n), SIM_NONE, stall,
 		      1, 0);
+	sim_node_sleeps(w, n, w->now + stall);
 	sim_schedule(w, w->now + stall, SIM_EV_TICK, sim_node_index(w, n), SIM_NONE, turn);
 }
 
