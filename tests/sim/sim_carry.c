@@ -13,6 +13,8 @@ static void gate_set(struct sim_world *w, struct sim_node *n, unsigned i, enum h
 	g->role = role;
 	g->epoch = epoch;
 	g->valid_until_ns = valid_until_ns;
+	if (role == HAVEN_PRIMARY)
+		sim_check_lease(w, n, valid_until_ns);
 	if (g->term_ns < valid_until_ns)
 		g->term_ns = valid_until_ns;
 	sim_check_acting(w, n, i);

@@ -11,7 +11,8 @@
  * Which check stands for which invariant (and when it runs):
  *   C1   sim_check_acting (every gate, confirmation), sim_check_brains (every turn)
  *   C2   sim_check_view (every step), sim_check_role (every role told)
- *   C3   sim_check_view (every step), sim_check_role
+ *   C3   sim_check_view (every step), sim_check_role, sim_check_peer (every beat taken: lives and
+ *        beats do not go back either)
  *   C4   sim_check_store (every frame applied), node_store (nothing is applied without a frame)
  *   C5   sim_check_promoted (who begins to act), sim_check_acked (every acknowledgement),
  *        check_loss (every new view)
@@ -19,10 +20,12 @@
  *   C7   sim_check_promoted, sim_check_commit (every commit), net_fill (every frame filled),
  *        world_rests (at the end all copies are equal)
  *   C8   sim_check_promoted: who begins to act is named in sync by the newest view it knows
- *   C9   sim_check_beat (every beat of a voter)
+ *   C9   sim_check_beat (every beat of a voter), sim_check_lease (every lease told is covered by
+ *        promises of a majority)
  *   C10  sim_check_role, sim_check_released (every release)
  *   C11  world_converge (the liveness phase of every seed)
- *   C12  world_rests (views stand still), sim_check_suspected (every suspicion)
+ *   C12  world_rests (views stand still), sim_check_suspected (every suspicion), incumbent_kept
+ *        (every vote)
  *   C13  sim_check_answered (every command)
  */
 #ifndef HAVEN_SIM_CHECK_H
@@ -31,12 +34,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "frame.h"
 #include "sim_options.h"
 #include "view.h"
 
 struct sim_world;
 struct sim_node;
-struct frame;
 struct brain_outputs;
 
 /** Invariants, by their names in the list of the project; BOUNDS: a call broke its contract. */
@@ -96,7 +99,9 @@ struct sim_heard {
 struct sim_voter {
 	uint64_t born_ns;                /**< on its clock */
 	uint64_t promised_ns[SIM_NODES]; /**< on its clock: end of its promise to each */
+	ballot_t accepted;               /**< in its last beat */
 	struct sim_heard heard[SIM_NODES];
+	uint64_t kept_ns[SIM_NODES]; /**< global: end of the promises of its earlier lives */
 };
 
 /** State before an operator's command. */
@@ -134,6 +139,13 @@ struct sim_check {
 /* ---- sim_promise.c ---- */
 /** A life of a node begins. */
 void sim_check_born(struct sim_world *w, struct sim_node *n);
+/** It ends. */
+void sim_check_died(struct sim_world *w, struct sim_node *n);
+/** A gate of the node is open until then, on its clock. */
+void sim_check_lease(struct sim_world *w, struct sim_node *n, uint64_t until_ns);
+/** It has been given a beat, and before knew its sender by this incarnation and newest beat. */
+void sim_check_peer(struct sim_world *w, struct sim_node *n, const struct frame *f,
+		    uint64_t incarnation, uint64_t seq);
 /** It sends a beat. */
 void sim_check_beat(struct sim_world *w, struct sim_node *n, const struct frame *f);
 /** It says that it has released a role. */

@@ -19,7 +19,7 @@ void sim_check_born(struct sim_world *w, struct sim_node *n)
 {
 	struct sim_voter *v = &w->check.voter[sim_node_index(w, n)];
 
-	memset(v, 0, sizeof(*v));
+	memset(v, 0, offsetof(struct sim_voter, kept_ns));
 	v->born_ns = sim_node_now(w, n);
 }
 
@@ -44,6 +44,80 @@ static void promise_carried(struct sim_world *w, struct sim_node *n, const struc
 			 "says ns)",
 			 h, v->promised_ns[h] - now, beat->wait_ns);
 	}
+}
+
+/* A voter lets nobody take a role from a holder that it hears, unless an earlier ballot may have
+ * chosen that value. */
+static void incumbent_kept(struct sim_world *w, struct sim_node *n)
+{
+	const struct agree *a = &n->brain->agree;
+
+	if ((a->heard_ballot == a->accepted && a->heard_forced) ||
+	    (a->ballot == a->accepted && a->value_forced))
+		return;
+	w->stats.checks[SIM_C12]++;
+	for (unsigned i = 0; i < w->options.instances; i++) {
+		uint8_t h = a->view.instance[i].holder;
+
+		if (h != HAVEN_NODE_NONE && n->brain->peer[h].alive &&
+		    n->brain->peer[h].incarnation == a->view.incarnation[h] &&
+		    w->check.released[h][i] != a->view.epoch &&
+		    a->accepted_view.instance[i].holder != h)
+			sim_fail(w, SIM_C12, sim_node_index(w, n), i,
+				 "votes out a holder that it hears (node, epoch)", h, a->view.epoch,
+				 0);
+	}
+}
+
+/* The global instant at which the promise of a voter to a node ends. */
+static uint64_t promise_end(const struct sim_world *w, unsigned voter, unsigned node)
+{
+	const struct sim_voter *v = &w->check.voter[voter];
+	uint64_t end = 0;
+
+	if (v->promised_ns[node])
+		end = sim_clock_global(&w->node[voter].clock, v->promised_ns[node]);
+	return end > v->kept_ns[node] ? end : v->kept_ns[node];
+}
+
+void sim_check_died(struct sim_world *w, struct sim_node *n)
+{
+	unsigned node = sim_node_index(w, n);
+
+	for (unsigned k = 0; k < w->options.nodes; k++)
+		w->check.voter[node].kept_ns[k] = promise_end(w, node, k);
+}
+
+void sim_check_lease(struct sim_world *w, struct sim_node *n, uint64_t until_ns)
+{
+	unsigned node = sim_node_index(w, n), covered = 0;
+	uint64_t until;
+
+	if (until_ns <= sim_node_now(w, n))
+		return;
+	w->stats.checks[SIM_C9]++;
+	until = sim_clock_global(&n->clock, until_ns + w->options.guard_ns);
+	for (uint32_t left = w->options.voters; left; left &= left - 1) {
+		unsigned v = (unsigned)__builtin_ctz(left);
+
+		covered += v == node || promise_end(w, v, node) >= until;
+	}
+	if (covered <= sim_bits(w->options.voters) / 2)
+		sim_fail(w, SIM_C9, node, SIM_NONE,
+			 "a lease is not covered by the promises of a majority (to, by voters)",
+			 until, covered, 0);
+}
+
+void sim_check_peer(struct sim_world *w, struct sim_node *n, const struct frame *f,
+		    uint64_t incarnation, uint64_t seq)
+{
+	const struct peer *p = &n->brain->peer[f->src];
+
+	w->stats.checks[SIM_C3]++;
+	if (p->incarnation < incarnation || (p->incarnation == incarnation && p->seq_in < seq))
+		sim_fail(w, SIM_C3, sim_node_index(w, n), SIM_NONE,
+			 "goes back to an earlier life or beat (of node, seq, newest)", f->src,
+			 f->u.beat.seq, seq);
 }
 
 void sim_check_beat(struct sim_world *w, struct sim_node *n, const struct frame *f)
@@ -74,6 +148,9 @@ void sim_check_beat(struct sim_world *w, struct sim_node *n, const struct frame 
 	}
 	if (beat->accepted)
 		promise_carried(w, n, beat);
+	if (beat->accepted && beat->accepted != v->accepted)
+		incumbent_kept(w, n);
+	v->accepted = beat->accepted;
 }
 
 /* ---- releases, suspicions ---------------------------------------------------------------------
