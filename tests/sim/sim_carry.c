@@ -13,6 +13,8 @@ static void gate_set(struct sim_world *w, struct sim_node *n, unsigned i, enum h
 	g->role = role;
 	g->epoch = epoch;
 	g->valid_until_ns = valid_until_ns;
+	if (role == HAVEN_PRIMARY)
+		sim_check_lease(w, n, valid_until_ns);
 	if (g->term_ns < valid_until_ns)
 		g->term_ns = valid_until_ns;
 	sim_check_acting(w, n, i);
@@ -100,6 +102,8 @@ void sim_carry_out(struct sim_world *w, struct sim_node *n, struct brain_output 
 	sim_hash(w, (uint64_t)o->kind << 8 | o->instance, o->epoch ^ o->seq ^ o->valid_until_ns);
 	switch (o->kind) {
 	case OUT_FRAME:
+		if (o->frame.type == FRAME_BEAT)
+			sim_check_beat(w, n, &o->frame);
 		sim_net_send(w, self, &o->frame, o->slot, held_ns);
 		break;
 	case OUT_ROLE:
@@ -129,6 +133,10 @@ void sim_carry_out(struct sim_world *w, struct sim_node *n, struct brain_output 
 			      o->note | (uint64_t)o->node << 8, o->epoch, o->a);
 		if (o->note == NOTE_STATE_LOST)
 			sim_check_lost_note(w, o->instance);
+		if (o->note == NOTE_ROLE_RELEASED)
+			sim_check_released(w, n, o->instance, o->epoch);
+		if (o->note == NOTE_PEER_SUSPECT)
+			sim_check_suspected(w, n, o->node);
 		break;
 	case OUT_COMMAND_DONE:
 		sim_trace_add(&w->trace, w->now, SIM_TR_COMMAND, self, o->instance,

@@ -8,8 +8,8 @@
 #include "haven_assert.h"
 #include "sim_world.h"
 
-static const char *const invariant_names[] = {"C1", "C2",  "C3",  "C4",  "C5",    "C6",
-					      "C7", "C10", "C11", "C12", "BOUNDS"};
+static const char *const invariant_names[] = {"C1", "C2", "C3",  "C4",  "C5",  "C6",  "C7",
+					      "C8", "C9", "C10", "C11", "C12", "C13", "BOUNDS"};
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(invariant_names) == SIM_CHECK_COUNT, "every one has a name");
 
 const char *sim_invariant_name(unsigned invariant)

@@ -7,6 +7,26 @@
  * that begins to act must hold exactly the lineage cut at some commit at or after `base_seq`; what
  * lay behind the cut was never acknowledged and is gone. A record counts as acknowledged from the
  * instant a brain says so.
+ *
+ * Which check stands for which invariant (and when it runs):
+ *   C1   sim_check_acting (every gate, confirmation), sim_check_brains (every turn)
+ *   C2   sim_check_view (every step), sim_check_role (every role told)
+ *   C3   sim_check_view (every step), sim_check_role, sim_check_peer (every beat taken: lives and
+ *        beats do not go back either)
+ *   C4   sim_check_store (every frame applied), node_store (nothing is applied without a frame)
+ *   C5   sim_check_promoted (who begins to act), sim_check_acked (every acknowledgement),
+ *        check_loss (every new view)
+ *   C6   sim_check_promoted (position and content of each lane are those of a whole commit)
+ *   C7   sim_check_promoted, sim_check_commit (every commit), net_fill (every frame filled),
+ *        world_rests (at the end all copies are equal)
+ *   C8   sim_check_promoted: who begins to act is named in sync by the newest view it knows
+ *   C9   sim_check_beat (every beat of a voter), sim_check_lease (every lease told is covered by
+ *        promises of a majority)
+ *   C10  sim_check_role, sim_check_released (every release)
+ *   C11  world_converge (the liveness phase of every seed)
+ *   C12  world_rests (views stand still), sim_check_suspected (every suspicion), incumbent_kept
+ *        (every vote)
+ *   C13  sim_check_answered (every command)
  */
 #ifndef HAVEN_SIM_CHECK_H
 #define HAVEN_SIM_CHECK_H
@@ -14,12 +34,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "frame.h"
 #include "sim_options.h"
 #include "view.h"
 
 struct sim_world;
 struct sim_node;
-struct frame;
+struct brain_outputs;
 
 /** Invariants, by their names in the list of the project; BOUNDS: a call broke its contract. */
 enum sim_invariant {
@@ -30,9 +51,12 @@ enum sim_invariant {
 	SIM_C5,     /**< what was acknowledged is there */
 	SIM_C6,     /**< a commit is visible whole or not at all */
 	SIM_C7,     /**< records come without gap, repetition or reordering */
+	SIM_C8,     /**< only a copy that has everything is promoted */
+	SIM_C9,     /**< a voter keeps its promises; one without memory is silent first */
 	SIM_C10,    /**< who is not primary does not emit */
 	SIM_C11,    /**< without faults the cluster becomes whole again, in time */
-	SIM_C12,    /**< and then stays as it is */
+	SIM_C12,    /**< and then stays as it is; nobody is suspected without evidence */
+	SIM_C13,    /**< a command is done once, or refused with the reason */
 	SIM_BOUNDS,
 	SIM_CHECK_COUNT
 };
@@ -65,7 +89,29 @@ struct sim_store {
 	uint8_t src;
 };
 
+/** When a node last heard another, and how much it had slept until then. */
+struct sim_heard {
+	uint64_t at, slept_ns, naps;
+	uint64_t incarnation, counter; /**< of the beat */
+};
+
+/** What is remembered of one life of a node. */
+struct sim_voter {
+	uint64_t born_ns;                /**< on its clock */
+	uint64_t promised_ns[SIM_NODES]; /**< on its clock: end of its promise to each */
+	ballot_t accepted;               /**< in its last beat */
+	struct sim_heard heard[SIM_NODES];
+	uint64_t kept_ns[SIM_NODES]; /**< global: end of the promises of its earlier lives */
+};
+
+/** State before an operator's command. */
+struct sim_command {
+	bool may_act, moving;
+};
+
 struct sim_check {
+	struct sim_voter voter[SIM_NODES];
+	uint64_t released[SIM_NODES][SIM_INSTANCES]; /**< epoch in which it released last */
 	struct sim_lineage lineage[SIM_INSTANCES][SIM_LANES];
 	struct sim_window window[SIM_NODES][SIM_INSTANCES];
 	uint8_t owner[SIM_INSTANCES];       /**< node that acted last */
@@ -89,6 +135,28 @@ struct sim_check {
 	enum sim_invariant invariant;
 	char text[256];
 };
+
+/* ---- sim_promise.c ---- */
+/** A life of a node begins. */
+void sim_check_born(struct sim_world *w, struct sim_node *n);
+/** It ends. */
+void sim_check_died(struct sim_world *w, struct sim_node *n);
+/** A gate of the node is open until then, on its clock. */
+void sim_check_lease(struct sim_world *w, struct sim_node *n, uint64_t until_ns);
+/** It has been given a beat, and before knew its sender by this incarnation and newest beat. */
+void sim_check_peer(struct sim_world *w, struct sim_node *n, const struct frame *f,
+		    uint64_t incarnation, uint64_t seq);
+/** It sends a beat. */
+void sim_check_beat(struct sim_world *w, struct sim_node *n, const struct frame *f);
+/** It says that it has released a role. */
+void sim_check_released(struct sim_world *w, struct sim_node *n, unsigned instance, uint64_t epoch);
+/** It has been given a beat; it begins to suspect `peer`. */
+void sim_check_heard(struct sim_world *w, struct sim_node *n, const struct frame *f);
+void sim_check_suspected(struct sim_world *w, struct sim_node *n, unsigned peer);
+/** Before and after an operator's command. */
+struct sim_command sim_check_command(struct sim_world *w, struct sim_node *n, unsigned instance);
+void sim_check_answered(struct sim_world *w, struct sim_node *n, unsigned instance,
+			const struct sim_command *was, const struct brain_outputs *out);
 
 const char *sim_invariant_name(unsigned invariant);
 void sim_check_reset(struct sim_world *w);

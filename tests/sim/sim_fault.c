@@ -84,6 +84,8 @@ static void fault_pause(struct sim_world *w, unsigned node, uint64_t span, bool 
 		return;
 	sim_trace_add(&w->trace, w->now, SIM_TR_NODE_PAUSE, node, SIM_NONE, span, machine, 0);
 	n->paused_until = w->now + span;
+	sim_node_woken(w, n); /* a second signal replaces the first */
+	sim_node_sleeps(w, n, n->paused_until);
 	for (unsigned i = 0; machine && i < w->options.instances; i++)
 		sim_app_stop(w, n, i, n->paused_until);
 }
@@ -256,6 +258,7 @@ void sim_fault_end(struct sim_world *w)
 		struct sim_node *n = &w->node[k];
 
 		n->paused_until = n->deaf_until = 0;
+		sim_node_woken(w, n);
 		if (!n->up) {
 			sim_node_start(w, n); /* starts its applications too */
 			continue;

@@ -101,6 +101,10 @@ void sim_check_promoted(struct sim_world *w, struct sim_node *n, unsigned instan
 	w->stats.checks[SIM_C5]++;
 	w->stats.checks[SIM_C6]++;
 	w->stats.checks[SIM_C7]++;
+	w->stats.checks[SIM_C8]++;
+	if (!(brain_view(n->brain)->instance[instance].in_sync & node_bit(node)))
+		sim_fail(w, SIM_C8, node, instance, "begins to act and is not in sync (epoch)",
+			 n->epoch, 0, 0);
 	if (!sim_check_copy(w, n, instance, &lane, &why)) {
 		sim_fail(w, why, node, instance,
 			 why == SIM_C5   ? "acknowledged records are missing on the new primary "

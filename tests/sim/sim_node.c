@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "sim_node.h"
 
+#include "brain_internal.h"
 #include "sim_carry.h"
 #include "sim_world.h"
 
@@ -86,6 +87,7 @@ void sim_node_start(struct sim_world *w, struct sim_node *n)
 	brain_init(n->brain, &config, n->incarnation, wall / 1000, sim_node_now(w, n));
 	sim_trace_add(&w->trace, w->now, SIM_TR_NODE_START, self, SIM_NONE, n->incarnation,
 		      wall / 1000, 0);
+	sim_check_born(w, n);
 	sim_node_wake(w, n, w->options.interval_ns);
 }
 
@@ -95,6 +97,7 @@ void sim_node_crash(struct sim_world *w, struct sim_node *n, bool machine, uint6
 		return;
 	sim_trace_add(&w->trace, w->now, SIM_TR_NODE_CRASH, sim_node_index(w, n), SIM_NONE, machine,
 		      down_ns, 0);
+	sim_check_died(w, n);
 	n->up = false;
 	n->in_turn = false;
 	n->turn++;
@@ -113,6 +116,7 @@ static bool node_feed(struct sim_world *w, struct sim_node *n, const struct brai
 		      uint64_t held_ns)
 {
 	static struct sim_answers answers;
+	struct sim_command command = {false, false};
 	struct brain_outputs *out = w->outputs;
 	unsigned fed = 0;
 	bool more = false;
@@ -121,7 +125,11 @@ static bool node_feed(struct sim_world *w, struct sim_node *n, const struct brai
 	do {
 		const struct brain_event *e = fed ? &answers.event[fed - 1] : event;
 
+		if (e->kind == BRAIN_SWITCHOVER)
+			command = sim_check_command(w, n, e->instance);
 		brain_step(n->brain, sim_node_now(w, n), e, out);
+		if (e->kind == BRAIN_SWITCHOVER)
+			sim_check_answered(w, n, e->instance, &command, out);
 		w->stats.steps++;
 		more |= out->more;
 		if (out->n > BRAIN_OUTPUTS_MAX)
@@ -160,7 +168,9 @@ static void node_feed_slot(struct sim_world *w, struct sim_node *n, enum brain_e
 		.slot = SIM_SLOT(i, lane),
 		.stream = {.instance = (uint8_t)i, .checkpoint = 0, .lane = (uint8_t)lane},
 		.shape = w->shape,
-		.record_bytes = (uint16_t)mirror_io_record_bytes(&w->geometry),
+		.record_bytes = (uint16_t)(w->options.per_frame
+						   ? FRAME_MIRROR_PAYLOAD_MAX / w->options.per_frame
+						   : mirror_io_record_bytes(&w->geometry)),
 		.lane_records = w->geometry.shape.lane_records,
 		.seq = table_committed(&n->app[i].table, lane),
 		.count = table_scan_end(&n->app[i].table, lane)};
@@ -267,7 +277,7 @@ void sim_node_drain(struct sim_world *w, struct sim_node *n, uint32_t turn)
 	struct brain_event e = {.kind = BRAIN_FRAME};
 	struct frame frame;
 	uint32_t index;
-	uint64_t stall;
+	uint64_t stall, incarnation, seq;
 
 	if (!n->up || turn != n->turn)
 		return;
@@ -279,8 +289,14 @@ void sim_node_drain(struct sim_world *w, struct sim_node *n, uint32_t turn)
 	n->in_turn = true;
 	while (!w->failed && sim_net_take(w, n, &frame, &e.link, &index)) {
 		e.frame = &frame;
+		incarnation = n->brain->peer[frame.src].incarnation;
+		seq = n->brain->peer[frame.src].seq_in;
 		stall = node_stall(w);
 		node_feed(w, n, &e, stall);
+		if (frame.type == FRAME_BEAT) {
+			sim_check_heard(w, n, &frame);
+			sim_check_peer(w, n, &frame, incarnation, seq);
+		}
 		sim_net_release(w, index);
 	}
 	if (w->failed)
@@ -294,6 +310,7 @@ void sim_node_drain(struct sim_world *w, struct sim_node *n, uint32_t turn)
 	/* It stands still between draining and judging, while more arrives. */
 	sim_trace_add(&w->trace, w->now, SIM_TR_NODE_STALL, sim_node_index(w, n), SIM_NONE, stall,
 		      1, 0);
+	sim_node_sleeps(w, n, w->now + stall);
 	sim_schedule(w, w->now + stall, SIM_EV_TICK, sim_node_index(w, n), SIM_NONE, turn);
 }
 

@@ -22,6 +22,9 @@ uint64_t sim_node_now(const struct sim_world *w, const struct sim_node *n);
 void sim_node_start(struct sim_world *w, struct sim_node *n);
 /** The program dies, with `machine` its applications too; it comes back after `down_ns`. */
 void sim_node_crash(struct sim_world *w, struct sim_node *n, bool machine, uint64_t down_ns);
+/** It does not run from now to `until`; and: it runs again, before that. */
+void sim_node_sleeps(struct sim_world *w, struct sim_node *n, uint64_t until);
+void sim_node_woken(struct sim_world *w, struct sim_node *n);
 /** Bring the next turn forward to within `ns` from now. */
 void sim_node_wake(struct sim_world *w, struct sim_node *n, uint64_t ns);
 /** SIM_EV_DRAIN and SIM_EV_TICK. */

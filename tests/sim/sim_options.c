@@ -149,6 +149,8 @@ void sim_options_draw(struct sim_options *o, uint64_t seed, const struct sim_ove
 	if (o->wake_ns > o->interval_ns / 2)
 		o->wake_ns = o->interval_ns / 2;
 	o->pace_ns = o->interval_ns / 8 + prng_below(&length, o->interval_ns / 2);
+	/* Frames so small that commits are split over several. */
+	o->per_frame = (uint32_t[]){0, 0, 2, 5}[prng_below(&length, 4)];
 	o->flap_ns = o->lease_ns / 2 + prng_below(&length, o->lease_ns);
 }
 

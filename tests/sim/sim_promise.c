@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Promises: what a voter says in its beats against what it has said before (C9), what it may say
+ * when it has just been born (C9), suspicions against the time there was to listen (C12), releases
+ * against what may still be emitted (C10), and commands (C13). The checker keeps its own books and
+ * its own arithmetic; of the brain it reads what it has accepted and what it is shutting.
+ */
+#include "brain_internal.h"
+#include "sim_world.h"
+
+/* How long a promise binds, and a newborn voter is silent: L lengthened by the rate, and the guard.
+ */
+static uint64_t promise_span(const struct sim_options *o)
+{
+	return o->lease_ns + (o->lease_ns * o->rate_ppm + 999999) / 1000000 + o->guard_ns;
+}
+
+void sim_check_born(struct sim_world *w, struct sim_node *n)
+{
+	struct sim_voter *v = &w->check.voter[sim_node_index(w, n)];
+
+	memset(v, 0, offsetof(struct sim_voter, kept_ns));
+	v->born_ns = sim_node_now(w, n);
+}
+
+/* A voter that has accepted a view must still count its promises to whoever it displaces, unless
+ * that one has really given the role up in this epoch. */
+static void promise_carried(struct sim_world *w, struct sim_node *n, const struct frame_beat *beat)
+{
+	const struct agree *a = &n->brain->agree;
+	const struct sim_voter *v = &w->check.voter[sim_node_index(w, n)];
+	uint64_t now = sim_node_now(w, n);
+
+	for (unsigned i = 0; i < w->options.instances; i++) {
+		uint8_t h = a->view.instance[i].holder;
+
+		if (h == HAVEN_NODE_NONE || v->promised_ns[h] <= now + beat->wait_ns ||
+		    w->check.released[h][i] == a->view.epoch ||
+		    (a->accepted_view.instance[i].holder == h &&
+		     a->accepted_view.incarnation[h] == a->view.incarnation[h]))
+			continue;
+		sim_fail(w, SIM_C9, sim_node_index(w, n), i,
+			 "votes another holder in before its promise ends (to, promised for ns, "
+			 "says ns)",
+			 h, v->promised_ns[h] - now, beat->wait_ns);
+	}
+}
+
+/* A voter lets nobody take a role from a holder that it hears, unless an earlier ballot may have
+ * chosen that value. */
+static void incumbent_kept(struct sim_world *w, struct sim_node *n)
+{
+	const struct agree *a = &n->brain->agree;
+
+	if ((a->heard_ballot == a->accepted && a->heard_forced) ||
+	    (a->ballot == a->accepted && a->value_forced))
+		return;
+	w->stats.checks[SIM_C12]++;
+	for (unsigned i = 0; i < w->options.instances; i++) {
+		uint8_t h = a->view.instance[i].holder;
+
+		if (h != HAVEN_NODE_NONE && n->brain->peer[h].alive &&
+		    n->brain->peer[h].incarnation == a->view.incarnation[h] &&
+		    w->check.released[h][i] != a->view.epoch &&
+		    a->accepted_view.instance[i].holder != h)
+			sim_fail(w, SIM_C12, sim_node_index(w, n), i,
+				 "votes out a holder that it hears (node, epoch)", h, a->view.epoch,
+				 0);
+	}
+}
+
+/* The global instant at which the promise of a voter to a node ends. */
+static uint64_t promise_end(const struct sim_world *w, unsigned voter, unsigned node)
+{
+	const struct sim_voter *v = &w->check.voter[voter];
+	uint64_t end = 0;
+
+	if (v->promised_ns[node])
+		end = sim_clock_global(&w->node[voter].clock, v->promised_ns[node]);
+	return end > v->kept_ns[node] ? end : v->kept_ns[node];
+}
+
+void sim_check_died(struct sim_world *w, struct sim_node *n)
+{
+	unsigned node = sim_node_index(w, n);
+
+	for (unsigned k = 0; k < w->options.nodes; k++)
+		w->check.voter[node].kept_ns[k] = promise_end(w, node, k);
+}
+
+void sim_check_lease(struct sim_world *w, struct sim_node *n, uint64_t until_ns)
+{
+	unsigned node = sim_node_index(w, n), covered = 0;
+	uint64_t until;
+
+	if (until_ns <= sim_node_now(w, n))
+		return;
+	w->stats.checks[SIM_C9]++;
+	until = sim_clock_global(&n->clock, until_ns + w->options.guard_ns);
+	for (uint32_t left = w->options.voters; left; left &= left - 1) {
+		unsigned v = (unsigned)__builtin_ctz(left);
+
+		covered += v == node || promise_end(w, v, node) >= until;
+	}
+	if (covered <= sim_bits(w->options.voters) / 2)
+		sim_fail(w, SIM_C9, node, SIM_NONE,
+			 "a lease is not covered by the promises of a majority (to, by voters)",
+			 until, covered, 0);
+}
+
+void sim_check_peer(struct sim_world *w, struct sim_node *n, const struct frame *f,
+		    uint64_t incarnation, uint64_t seq)
+{
+	const struct peer *p = &n->brain->peer[f->src];
+
+	w->stats.checks[SIM_C3]++;
+	if (p->incarnation < incarnation || (p->incarnation == incarnation && p->seq_in < seq))
+		sim_fail(w, SIM_C3, sim_node_index(w, n), SIM_NONE,
+			 "goes back to an earlier life or beat (of node, seq, newest)", f->src,
+			 f->u.beat.seq, seq);
+}
+
+void sim_check_beat(struct sim_world *w, struct sim_node *n, const struct frame *f)
+{
+	const struct frame_beat *beat = &f->u.beat;
+	const struct agree *a = &n->brain->agree;
+	unsigned node = sim_node_index(w, n);
+	struct sim_voter *v = &w->check.voter[node];
+	uint64_t now = sim_node_now(w, n), span = promise_span(&w->options);
+
+	if (!(w->options.voters & node_bit(node)))
+		return;
+	w->stats.checks[SIM_C9]++;
+	if ((beat->accepted || beat->promised || (beat->flags & (BEAT_GRANT | BEAT_AMNESIC))) &&
+	    now - v->born_ns < span)
+		sim_fail(w, SIM_C9, node, SIM_NONE,
+			 "a voter without memory takes part before its silence ends (ns of ns)",
+			 now - v->born_ns, span, 0);
+	if (beat->flags & BEAT_GRANT) {
+		uint64_t until = now - beat->echo_hold_ns + span;
+
+		if (a->accepted && agree_displaces(a, &a->accepted_view, f->dst))
+			sim_fail(w, SIM_C9, node, SIM_NONE,
+				 "grants to whom it has voted to displace (node, epoch)", f->dst,
+				 a->view.epoch, 0);
+		if (v->promised_ns[f->dst] < until)
+			v->promised_ns[f->dst] = until;
+	}
+	if (beat->accepted)
+		promise_carried(w, n, beat);
+	if (beat->accepted && beat->accepted != v->accepted)
+		incumbent_kept(w, n);
+	v->accepted = beat->accepted;
+}
+
+/* ---- releases, suspicions ---------------------------------------------------------------------
+ */
+
+void sim_check_released(struct sim_world *w, struct sim_node *n, unsigned instance, uint64_t epoch)
+{
+	unsigned node = sim_node_index(w, n);
+	const struct sim_window *window = &w->check.window[node][instance];
+
+	w->stats.checks[SIM_C10]++;
+	w->check.released[node][instance] = epoch;
+	if (window->until > w->now)
+		sim_fail(w, SIM_C10, node, instance,
+			 "releases a role in which something may still be emitted (epoch, for ns)",
+			 epoch, window->until - w->now, 0);
+}
+
+void sim_check_heard(struct sim_world *w, struct sim_node *n, const struct frame *f)
+{
+	struct sim_heard *h = &w->check.voter[sim_node_index(w, n)].heard[f->src];
+
+	/* Only if it is the newest of the life that the node listens to, and not the second copy.
+	 */
+	if (f->src_incarnation != n->brain->peer[f->src].incarnation ||
+	    f->u.beat.seq != n->brain->peer[f->src].seq_in ||
+	    (f->src_incarnation == h->incarnation && f->counter == h->counter))
+		return;
+	*h = (struct sim_heard){.at = w->now,
+				.slept_ns = n->slept_ns,
+				.naps = n->naps,
+				.incarnation = f->src_incarnation,
+				.counter = f->counter};
+}
+
+void sim_check_suspected(struct sim_world *w, struct sim_node *n, unsigned peer)
+{
+	const struct sim_heard *h = &w->check.voter[sim_node_index(w, n)].heard[peer];
+	uint64_t awake;
+
+	if (h->at == 0)
+		return;
+	w->stats.checks[SIM_C12]++;
+	/* The node may take as much of each nap for silence as it takes for a slow turn, and the
+	 * turn before it heard. The clock may be faster than the world. */
+	awake = w->now - h->at - (n->slept_ns - h->slept_ns) +
+		(n->naps - h->naps + 1) * w->options.stall_ns;
+	awake += awake * w->options.rate_ppm / 1000000;
+	if (awake < w->options.suspect_ns)
+		sim_fail(w, SIM_C12, sim_node_index(w, n), SIM_NONE,
+			 "suspects a node that it had no time to hear (node, awake ns, of ns)",
+			 peer, awake, w->options.suspect_ns);
+}
+
+void sim_node_sleeps(struct sim_world *w, struct sim_node *n, uint64_t until)
+{
+	uint64_t from = n->asleep_until > w->now ? n->asleep_until : w->now;
+
+	n->naps++;
+	if (until <= from)
+		return;
+	n->slept_ns += until - from;
+	n->asleep_until = until;
+}
+
+void sim_node_woken(struct sim_world *w, struct sim_node *n)
+{
+	if (n->asleep_until <= w->now)
+		return;
+	n->slept_ns -= n->asleep_until - w->now;
+	n->asleep_until = w->now;
+}
+
+/* ---- commands ---------------------------------------------------------------------------------
+ */
+
+struct sim_command sim_check_command(struct sim_world *w, struct sim_node *n, unsigned instance)
+{
+	return (struct sim_command){
+		.may_act = brain_may_act(n->brain, instance, sim_node_now(w, n)),
+		.moving = n->brain->closing[instance].reason != REASON_NONE,
+	};
+}
+
+void sim_check_answered(struct sim_world *w, struct sim_node *n, unsigned instance,
+			const struct sim_command *was, const struct brain_outputs *out)
+{
+	unsigned node = sim_node_index(w, n), answers = 0, shut = 0;
+	bool accepted = false;
+
+	w->stats.checks[SIM_C13]++;
+	for (unsigned k = 0; k < out->n; k++) {
+		const struct brain_output *o = &out->out[k];
+
+		shut += o->kind == OUT_CLOSE_GATE && o->instance == instance;
+		if (o->kind != OUT_COMMAND_DONE)
+			continue;
+		answers++;
+		accepted = o->code == 0;
+		if (!accepted && (o->code > 0 || !o->text || !*o->text))
+			sim_fail(w, SIM_C13, node, instance,
+				 "refuses a command and gives no reason", (uint64_t)-o->code, 0, 0);
+	}
+	if (answers != 1)
+		sim_fail(w, SIM_C13, node, instance, "a command has not one answer (answers)",
+			 answers, 0, 0);
+	if (accepted && (!was->may_act || was->moving))
+		sim_fail(w, SIM_C13, node, instance,
+			 "accepts a command without the role, or while it moves (may act, moving)",
+			 was->may_act, was->moving, 0);
+	if (accepted && (shut != 1 || n->brain->closing[instance].reason != REASON_SWITCHOVER))
+		sim_fail(w, SIM_C13, node, instance, "accepts a command and does not begin (shut)",
+			 shut, 0, 0);
+	if (!accepted && !was->moving && n->brain->closing[instance].reason == REASON_SWITCHOVER)
+		sim_fail(w, SIM_C13, node, instance, "refuses a command and begins all the same", 0,
+			 0, 0);
+}
