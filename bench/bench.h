@@ -50,7 +50,6 @@ struct bench_result {
 struct bench {
 	const char *case_name;
 	bool quick;       /**< a fraction of the work, to try it out */
-	bool peers;       /**< also programs of other projects (--peers) */
 	bool local;       /**< within one machine only (--local) */
 	const char *unit; /**< of the lines to come; NULL: ns */
 	double unit_ns;   /**< what one unit is; 0: 1 */

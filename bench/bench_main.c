@@ -10,14 +10,29 @@
 #include "bench.h"
 #include "clock.h"
 
-static const struct bench_case *const cases[] = {&bench_gate,     &bench_table, &bench_failover,
-						 &bench_registry, &bench_rcu,   NULL};
+static const struct bench_case *const cases[] = {&bench_gate, &bench_table,  &bench_registry,
+						 &bench_rcu,  &bench_detect, &bench_failover,
+						 NULL};
 
 static void usage(FILE *to)
 {
-	fputs("usage: haven-bench CASE [--json FILE] [--quick]\n       haven-bench --list\n", to);
+	fputs("usage: haven-bench CASE [--quick] [--json FILE] [--local]\n"
+	      "       haven-bench --list | --help\n"
+	      "  --quick      a fraction of the work, to try a case out\n"
+	      "  --json FILE  also write the result as one object (bench/1)\n"
+	      "  --local      detect: on this machine, between processes\n"
+	      "  --list       names of the cases, one a line\n"
+	      "cases:\n",
+	      to);
 	for (const struct bench_case *const *c = cases; *c; c++)
 		fprintf(to, "  %-10s %s\n", (*c)->name, (*c)->claim);
+}
+
+static int list(void)
+{
+	for (const struct bench_case *const *c = cases; *c; c++)
+		puts((*c)->name);
+	return 0;
 }
 
 static const struct bench_case *case_find(const char *name)
@@ -28,60 +43,72 @@ static const struct bench_case *case_find(const char *name)
 	return NULL;
 }
 
-static int measure(const struct bench_case *chosen, bool quick, const char *file)
+static int measure(const struct bench_case *chosen, struct bench *b, const char *file)
 {
-	static struct bench b;
 	json_t *environment = bench_environment(), *whole;
 	int code;
 
-	b.case_name = chosen->name;
-	b.quick = quick;
-	b.sample = calloc(BENCH_SAMPLES_MAX, sizeof(*b.sample));
-	if (!b.sample) {
+	b->case_name = chosen->name;
+	b->sample = calloc(BENCH_SAMPLES_MAX, sizeof(*b->sample));
+	if (!b->sample) {
 		fputs("haven-bench: memory ran out\n", stderr);
 		return 1;
 	}
-	code = chosen->run(&b);
+	bench_cpus(); /* learns what we may use before anything is pinned */
+	code = chosen->run(b);
 	if (!code) {
-		bench_watch_stalls(&b, quick ? NSEC_PER_SEC / 10 : NSEC_PER_SEC);
-		bench_print(&b);
+		bench_watch_stalls(b, b->quick ? NSEC_PER_SEC / 10 : NSEC_PER_SEC);
+		bench_print(b);
 	}
-	whole = bench_json(&b, environment);
+	whole = bench_json(b, environment);
 	if (!code && file && json_dump_file(whole, file, JSON_INDENT(2))) {
 		fprintf(stderr, "haven-bench: cannot write %s\n", file);
 		code = 1;
 	}
 	json_decref(whole);
-	free(b.sample);
+	free(b->sample);
 	return code;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"json", required_argument, NULL, 'j'},
-						{"quick", no_argument, NULL, 'q'},
-						{"list", no_argument, NULL, 'l'},
-						{"help", no_argument, NULL, 'h'},
-						{NULL, 0, NULL, 0}};
+	enum { JSON = 'j', QUICK = 'q', LOCAL = 'o', LIST = 'l', HELP = 'h' };
+	static const struct option options[] = {
+		{"json", required_argument, NULL, JSON}, {"quick", no_argument, NULL, QUICK},
+		{"local", no_argument, NULL, LOCAL},     {"list", no_argument, NULL, LIST},
+		{"help", no_argument, NULL, HELP},       {NULL, 0, NULL, 0}};
 	const struct bench_case *chosen;
 	const char *file = NULL;
-	bool quick = false;
+	static struct bench b;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option == 'j') {
+		switch (option) {
+		case JSON:
 			file = optarg;
-		} else if (option == 'q') {
-			quick = true;
-		} else {
-			usage(option == '?' ? stderr : stdout);
-			return option == '?' ? 2 : 0;
+			break;
+		case QUICK:
+			b.quick = true;
+			break;
+		case LOCAL:
+			b.local = true;
+			break;
+		case LIST:
+			return list();
+		case HELP:
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
 		}
 	}
 	chosen = optind == argc - 1 ? case_find(argv[optind]) : NULL;
 	if (!chosen) {
+		if (optind == argc - 1)
+			fprintf(stderr, "haven-bench: there is no case %s\n", argv[optind]);
 		usage(stderr);
 		return 2;
 	}
-	return measure(chosen, quick, file);
+	return measure(chosen, &b, file);
 }

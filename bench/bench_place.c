@@ -49,7 +49,7 @@ int bench_scratch_make(char *path, size_t size)
 	const char *const where[] = {"/dev/shm", tmp && *tmp ? tmp : "/tmp"};
 
 	for (unsigned i = 0; i < 2; i++) {
-		int n = snprintf(path, size, "%s/haven-bench.XXXXXX", where[i]);
+		int n = snprintf(path, size, "%s/haven-bench.%d.XXXXXX", where[i], (int)getpid());
 
 		if (n > 0 && (size_t)n < size && mkdtemp(path))
 			return 0;
