@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * An application that outlives its node, written against the public header alone.
+ * An application that outlives its node, written against the public header.
  *
  * usage: reattach-app RUN_DIR COMPONENTS
  *
@@ -23,16 +23,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "atomic.h"
 #include "haven.h"
 
 #define COMPONENTS_MAX 65536u
 #define PATIENT_MS 20000u
 #define POSTS 32u
 #define LOADS 1000u
-
-/* Between the threads; __atomic so that the program needs nothing but a C compiler. */
-#define get(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
-#define set(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
 
 static struct haven *h;
 static struct haven_component *component;
@@ -78,26 +75,26 @@ static void worker_turn(struct haven_worker *w)
 	unsigned changes = haven_poll(w);
 
 	if (changes & HAVEN_CHANGE_REATTACHED)
-		set(&worker_reattached, worker_reattached + 1);
+		store_release(&worker_reattached, worker_reattached + 1);
 	/* With a new role the table may be another one: that of who held it meanwhile, or empty. */
 	if (changes & HAVEN_CHANGE_ROLE)
-		set(&worker_committed, haven_commit(w, table));
-	set(&worker_polls, worker_polls + 1);
+		store_release(&worker_committed, haven_commit(w, table));
+	store_release(&worker_polls, worker_polls + 1);
 	if (haven_lookup(w, "app", &info) != 0)
 		bad("the worker does not find its component");
 	if (info.handle != haven_component_handle(component))
 		bad("the worker's component has another handle");
-	set(&worker_sees_acked, haven_acked(w, table));
+	store_release(&worker_sees_acked, haven_acked(w, table));
 	if (!haven_gate(w, 0) || haven_acked(w, table) < worker_committed)
 		return;
-	set(&worker_acked, worker_acked + 1);
+	store_release(&worker_acked, worker_acked + 1);
 	if (haven_put(w, table, "key", &value) != 0)
 		return;
 	seq = haven_commit(w, table);
 	if (seq < worker_committed)
 		bad("commit %llu after %llu", (unsigned long long)seq,
 		    (unsigned long long)worker_committed);
-	set(&worker_committed, seq);
+	store_release(&worker_committed, seq);
 }
 
 static void *worker_run(void *argument)
@@ -107,7 +104,7 @@ static void *worker_run(void *argument)
 	(void)argument;
 	if (haven_worker_begin(component, &w))
 		bad("worker: %s", haven_last_error(h));
-	while (!get(&stop)) {
+	while (!load_acquire(&stop)) {
 		worker_turn(w);
 		sched_yield();
 	}
@@ -145,12 +142,12 @@ static void *reader_run(void *argument)
 	(void)argument;
 	if (haven_reader_begin(h, &r))
 		bad("reader: %s", haven_last_error(h));
-	while (!get(&stop)) {
+	while (!load_acquire(&stop)) {
 		for (unsigned i = 0; i < n_components; i += HAVEN_BULK_MAX)
 			reader_look(r, i,
 				    n_components - i < HAVEN_BULK_MAX ? n_components - i
 								      : HAVEN_BULK_MAX);
-		set(&reader_rounds, reader_rounds + 1);
+		store_release(&reader_rounds, reader_rounds + 1);
 		sched_yield();
 	}
 	haven_reader_end(r);
@@ -290,7 +287,7 @@ static void compare(void)
 static void check(void)
 {
 	uint64_t until = now_ms() + PATIENT_MS, acked;
-	uint64_t polls = get(&worker_polls), rounds = get(&reader_rounds);
+	uint64_t polls = load_acquire(&worker_polls), rounds = load_acquire(&reader_rounds);
 
 	while (answered != posted || haven_reattach(h) != 0) {
 		turn(false);
@@ -298,22 +295,23 @@ static void check(void)
 			bad("%u answers did not come: %s", posted - answered, haven_last_error(h));
 	}
 	compare();
-	acked = get(&worker_acked);
+	acked = load_acquire(&worker_acked);
 	/* One commit may have been under way before the restart; the second is of this node. */
-	while (get(&worker_acked) < acked + 2 || get(&worker_polls) == polls ||
-	       get(&reader_rounds) == rounds) {
+	while (load_acquire(&worker_acked) < acked + 2 || load_acquire(&worker_polls) == polls ||
+	       load_acquire(&reader_rounds) == rounds) {
 		turn(false);
 		if (now_ms() > until)
 			bad("the worker is not primary again, or its commit %llu not acknowledged: "
 			    "%llu is",
-			    (unsigned long long)get(&worker_committed),
-			    (unsigned long long)get(&worker_sees_acked));
+			    (unsigned long long)load_acquire(&worker_committed),
+			    (unsigned long long)load_acquire(&worker_sees_acked));
 	}
 	printf("OK reattached %llu times, %u updates, %llu commits, %llu polls, %llu look-up "
 	       "rounds\n",
-	       (unsigned long long)get(&worker_reattached), answered,
-	       (unsigned long long)get(&worker_acked), (unsigned long long)get(&worker_polls),
-	       (unsigned long long)get(&reader_rounds));
+	       (unsigned long long)load_acquire(&worker_reattached), answered,
+	       (unsigned long long)load_acquire(&worker_acked),
+	       (unsigned long long)load_acquire(&worker_polls),
+	       (unsigned long long)load_acquire(&reader_rounds));
 	fflush(stdout);
 }
 
@@ -343,7 +341,7 @@ int main(int argc, char **argv)
 	start(argv[1]);
 	pthread_create(&worker, NULL, worker_run, NULL);
 	pthread_create(&reader, NULL, reader_run, NULL);
-	while (get(&worker_polls) == 0 || get(&reader_rounds) == 0)
+	while (load_acquire(&worker_polls) == 0 || load_acquire(&reader_rounds) == 0)
 		sched_yield();
 	printf("READY\n");
 	fflush(stdout);
@@ -352,7 +350,7 @@ int main(int argc, char **argv)
 		if (poll(&input, 1, 0) > 0)
 			more = command();
 	}
-	set(&stop, 1);
+	store_release(&stop, 1);
 	pthread_join(worker, NULL);
 	pthread_join(reader, NULL);
 	haven_detach(h);
