@@ -10,6 +10,8 @@
  * look-up touches, and a cold part. An object never changes once it is published; an update fills
  * another place and shows that. Every reference is a number; nothing in the file is a pointer.
  *
+ * The section of counters describes itself (counters.h).
+ *
  * The counts (struct registry_shape) are fixed when the file is made. Readers copy and check them
  * once, when they map it, and never trust the mapped words again.
  */
