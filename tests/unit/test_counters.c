@@ -183,15 +183,18 @@ Test(counters, a_histogram_of_no_range_is_refused)
 Test(counters, what_does_not_fit_is_refused_with_figures_and_the_rest_works_on)
 {
 	const struct counter_spec big = {.name = "h", .kind = COUNTER_HISTOGRAM, .top_bits = 64};
+	const struct counter_spec one = {.name = "one_more"};
 	uint32_t size = counter_bytes(COUNTER_COUNT, 0), n = 0;
 	struct histogram h;
 	char name[16], expected[96];
+	uint64_t *value;
 
 	while (counters_used(&c) + size <= BYTES) {
 		snprintf(name, sizeof(name), "c%u", n++);
 		add(name, NULL);
 	}
 	cr_assert_eq(n, (BYTES - 64) / 320);
+	cr_assert_eq(counters_add(&c, &one, &value, &error), -HAVEN_EFULL);
 	cr_assert_eq(counters_add_histogram(&c, &big, &h, &error), -HAVEN_EFULL);
 	snprintf(expected, sizeof(expected),
 		 "no room for counter h{}: it needs %u bytes, %u of %u are free",
@@ -330,6 +333,9 @@ Test(counters, places_that_are_impossible_are_refused_by_readers)
 	cr_assert_eq(counters_get(&view, 0, &entry), -HAVEN_ECORRUPT);
 	*entry_of(0) = good;
 	entry_of(0)->offset = 64 + sizeof(entry); /* over the directory */
+	cr_assert_eq(counters_get(&view, 0, &entry), -HAVEN_ECORRUPT);
+	*entry_of(0) = good;
+	entry_of(0)->offset = BYTES; /* right behind the memory */
 	cr_assert_eq(counters_get(&view, 0, &entry), -HAVEN_ECORRUPT);
 	*entry_of(0) = good;
 	entry_of(0)->offset = UINT32_MAX - 63;
