@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "clock.h"
+#include "lab_impair.h"
 #include "prng.h"
 
 #define LAB_PORTS_MAX 16
@@ -32,15 +33,12 @@ extern const char *const lab_group_names[LAB_GROUPS];
 struct lab_port {
 	char name[LAB_NAME_MAX];
 	enum lab_group group;
-	bool host;         /**< a port of the lab's own hosts */
-	bool cut;          /**< nothing passes, either way */
-	uint32_t loss_ppm; /**< frames lost per million, each way */
-	uint32_t dup_ppm;  /**< frames doubled per million, each way */
+	bool host; /**< a port of the lab's own hosts */
+	struct impair impair;
 	uint16_t dpdk_port;
 	uint16_t queued; /**< frames in `queue`, sent at the end of the turn */
 	struct rte_mbuf *queue[LAB_BURST];
 	uint64_t rx, tx, tx_full; /**< frames since start; tx_full: the peer's ring had no room */
-	uint64_t impaired;        /**< frames dropped by cut or loss */
 	/* Since the last mark. Data frames are IPv4 frames that came in here and were accepted. */
 	uint64_t data, first_data_ns, last_data_ns;
 	uint64_t stale_refused; /**< frames refused because another port owns their source */

@@ -7,8 +7,10 @@
  *   {"cmd":"verify"}   ask every flow until it is answered; then "report" tells which were not
  *   {"cmd":"stop"}     stop sending (packets under way are still taken)
  *   {"cmd":"mark"}     begin a new round: counters start anew; answers with the time
- *   {"cmd":"cut","port":P} {"cmd":"uncut","port":P}
- *   {"cmd":"impair","port":P,"loss_ppm":N,"dup_ppm":N}
+ *   {"cmd":"cut","port":P} {"cmd":"uncut","port":P}   "way":"in" (from the node) or "out": that
+ *                                                     way alone
+ *   {"cmd":"impair","port":P,"loss_ppm":N,"dup_ppm":N,"corrupt_ppm":N,"late_ppm":N,"late_us":N,
+ *    "replay_ppm":N}   absent values are 0; see lab_impair.h
  *   {"cmd":"report"}   counters since the mark
  *   {"cmd":"quit"}
  */
@@ -119,14 +121,18 @@ static json_t *report_ports(const struct lab_switch *s)
 	for (unsigned i = 0; i < s->n_ports; i++) {
 		const struct lab_port *p = &s->port[i];
 
-		json_object_set_new(
-			ports, p->name,
-			json_pack("{s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "network",
-				  lab_group_names[p->group], "cut", p->cut, "rx", number(p->rx),
-				  "tx", number(p->tx), "tx_full", number(p->tx_full), "impaired",
-				  number(p->impaired), "data", number(p->data), "first_data_ns",
-				  number(p->first_data_ns), "last_data_ns", number(p->last_data_ns),
-				  "stale_refused", number(p->stale_refused)));
+		json_object_set_new(ports, p->name,
+				    json_pack("{s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}",
+					      "network", lab_group_names[p->group], "cut",
+					      p->impair.set.cut_in && p->impair.set.cut_out, "rx",
+					      number(p->rx), "tx", number(p->tx), "tx_full",
+					      number(p->tx_full), "impaired",
+					      number(p->impair.dropped), "corrupted",
+					      number(p->impair.corrupted), "replayed",
+					      number(p->impair.replayed), "data", number(p->data),
+					      "first_data_ns", number(p->first_data_ns),
+					      "last_data_ns", number(p->last_data_ns),
+					      "stale_refused", number(p->stale_refused)));
 	}
 	return ports;
 }
@@ -205,16 +211,30 @@ static void mark(struct lab *lab, uint64_t now)
 	traffic_mark(lab->traffic);
 }
 
+static void set_cut(struct impair_settings *set, const json_t *command, bool cut)
+{
+	const char *way = json_string_value(json_object_get(command, "way"));
+
+	if (!way || strcmp(way, "in") == 0)
+		set->cut_in = cut;
+	if (!way || strcmp(way, "out") == 0)
+		set->cut_out = cut;
+}
+
 /* Commands about one port. False: no such command. */
 static bool run_port(struct lab_port *p, const char *verb, const json_t *command)
 {
-	if (strcmp(verb, "cut") == 0) {
-		p->cut = true;
-	} else if (strcmp(verb, "uncut") == 0) {
-		p->cut = false;
+	struct impair_settings *set = &p->impair.set;
+
+	if (strcmp(verb, "cut") == 0 || strcmp(verb, "uncut") == 0) {
+		set_cut(set, command, verb[0] == 'c');
 	} else if (strcmp(verb, "impair") == 0) {
-		p->loss_ppm = field(command, "loss_ppm");
-		p->dup_ppm = field(command, "dup_ppm");
+		set->loss_ppm = field(command, "loss_ppm");
+		set->dup_ppm = field(command, "dup_ppm");
+		set->corrupt_ppm = field(command, "corrupt_ppm");
+		set->late_ppm = field(command, "late_ppm");
+		set->late_us = field(command, "late_us");
+		set->replay_ppm = field(command, "replay_ppm");
 	} else {
 		return false;
 	}

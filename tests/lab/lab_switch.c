@@ -42,6 +42,7 @@ int switch_add(struct lab_switch *s, enum lab_group group, const char *name, boo
 	p->group = group;
 	p->host = host;
 	p->dpdk_port = dpdk_port;
+	p->impair.records = group == LAB_HA;
 	if (host)
 		s->host_port[group] = (uint8_t)s->n_ports;
 	return (int)s->n_ports++;
@@ -86,18 +87,10 @@ static void port_flush(struct lab_port *p)
 	p->queued = 0;
 }
 
-/* True when the port's impairment takes this frame. */
-static bool port_loses(struct lab_switch *s, struct lab_port *p)
+static void port_queue(void *port, struct rte_mbuf *m)
 {
-	if (p->cut || (p->loss_ppm && prng_chance_ppm(&s->prng, p->loss_ppm))) {
-		p->impaired++;
-		return true;
-	}
-	return false;
-}
+	struct lab_port *p = port;
 
-static void port_queue(struct lab_port *p, struct rte_mbuf *m)
-{
 	if (p->queued == LAB_BURST)
 		port_flush(p);
 	p->queue[p->queued++] = m;
@@ -105,22 +98,10 @@ static void port_queue(struct lab_port *p, struct rte_mbuf *m)
 
 static void port_emit(struct lab_switch *s, struct lab_port *p, struct rte_mbuf *m, uint64_t now)
 {
-	struct rte_mbuf *copy;
-
-	if (p->host) {
+	if (p->host)
 		s->deliver(s->deliver_context, p->group, m, now);
-		return;
-	}
-	if (port_loses(s, p)) {
-		rte_pktmbuf_free(m);
-		return;
-	}
-	if (p->dup_ppm && prng_chance_ppm(&s->prng, p->dup_ppm)) {
-		copy = rte_pktmbuf_copy(m, s->pool, 0, UINT32_MAX);
-		if (copy)
-			port_queue(p, copy);
-	}
-	port_queue(p, m);
+	else
+		impair_out(&p->impair, &s->prng, s->pool, m, now, port_queue, p);
 }
 
 /* A frame that was taken: to the port of its destination, or to all of the network. */
@@ -239,17 +220,19 @@ unsigned switch_poll(struct lab_switch *s)
 
 	for (unsigned i = 0; i < s->n_ports; i++) {
 		struct lab_port *p = &s->port[i];
+
+		if (p->impair.n_late)
+			impair_poll(&p->impair, clock_now_ns(), port_queue, p);
 		uint16_t n = p->host ? 0 : rte_eth_rx_burst(p->dpdk_port, 0, burst, LAB_BURST);
 		uint64_t now = n ? clock_now_ns() : 0;
 
 		p->rx += n;
 		total += n;
 		for (uint16_t k = 0; k < n; k++) {
-			if (port_loses(s, p)) {
+			if (impair_in(&p->impair, &s->prng, burst[k]))
+				switch_ingress(s, i, burst[k], now);
+			else
 				rte_pktmbuf_free(burst[k]);
-				continue;
-			}
-			switch_ingress(s, i, burst[k], now);
 		}
 	}
 	return total;
