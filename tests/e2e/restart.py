@@ -71,8 +71,8 @@ def restart(build, check):
         active = pair.cluster.active()
         for node in ("b" if active == "a" else "a", active):
             pair.restart(node)
-            check(f"the {'active' if node == active else 'standby'} node: redundancy is whole again",
-                  pair.cluster.whole())
+            kind = "active" if node == active else "standby"
+            check(f"the {kind} node: redundancy is whole again", pair.cluster.whole())
             check("its translator is the same process, and was taken back",
                   pair.family["nat-" + node].running() and
                   pair.family["nat-" + node].pid == before[node] and
