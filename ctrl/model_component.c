@@ -6,9 +6,12 @@
 #include <stdio.h>
 
 #include "clock.h"
+#include "haven_assert.h"
 #include "model.h"
 
-static const char *const kind_names[] = {"process", "worker", "port", "link", "lcore"};
+static const char *const kind_names[] = {"process", "worker", "port",   "link",
+					 "lcore",   "shard",  "device", "service"};
+HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(kind_names) == HAVEN_KIND_COUNT, "a label for every kind");
 
 /* Index of a gate or lane line is taken from the component object: bounded before use. */
 static const struct registry_gate *gate_of(const struct node *n, const struct registry_component *c,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,11 +31,8 @@ bool client_name_copy(char *to, const char *from)
 static int attach_start(struct haven *h)
 {
 	struct attachment *at;
-	int status;
+	int status = client_segment_create(&h->segment, &h->segment_fd, &h->error);
 
-	if (!h->run_dir)
-		return error_set(&h->error, HAVEN_ENOMEM, "no memory to attach");
-	status = client_segment_create(&h->segment, &h->segment_fd, &h->error);
 	if (!status)
 		status = attachment_open(h, 0, &at);
 	if (status)
@@ -43,6 +41,12 @@ static int attach_start(struct haven *h)
 	h->requests = requests_new(h->segment, at);
 	status = h->requests ? fork_enlist(h) : -HAVEN_ENOMEM;
 	return status ? error_set(&h->error, status, "no memory to attach") : 0;
+}
+
+/* The directory as it is found later, when this process may have changed its own. */
+static char *run_dir_keep(const char *run_dir)
+{
+	return run_dir[0] == '/' ? strdup(run_dir) : realpath(run_dir, NULL);
 }
 
 int haven_attach(struct haven **out, const char *run_dir)
@@ -62,8 +66,10 @@ int haven_attach(struct haven **out, const char *run_dir)
 	pthread_mutex_init(&h->control, NULL);
 	h->references = 1;
 	h->segment_fd = -1;
-	h->run_dir = strdup(run_dir);
-	status = attach_start(h);
+	h->run_dir = run_dir_keep(run_dir);
+	status = h->run_dir ? attach_start(h)
+			    : error_set(&h->error, HAVEN_ENODE, "no node runs in %s: %s", run_dir,
+					strerror(errno));
 	if (status) {
 		attach_error = h->error;
 		client_release(h);

@@ -109,9 +109,12 @@ int haven_table_create(struct haven_component *c, unsigned instance,
 	status = t ? table_make(c, instance, config, t)
 		   : error_set(&c->haven->error, HAVEN_ENOMEM, "no memory for a table");
 	if (!status) {
-		t->next = c->tables;
-		/* release: a worker that sees the table sees it whole. */
-		store_release(&c->tables, t);
+		struct haven_table **end = &c->tables;
+
+		while (*end)
+			end = &(*end)->next;
+		/* release (T): a worker that sees the table sees it whole. */
+		store_release(end, t);
 		*out = t;
 	} else {
 		free(t);

@@ -76,7 +76,9 @@ struct haven {
 struct haven_component {
 	struct haven *haven;
 	struct haven_component *next;
-	struct haven_table *tables; /**< pushed with release (T), walked by workers */
+	/** In the order of their making, by which the node numbers them: so must the next one.
+	 *  Appended with release (T), walked by workers. */
+	struct haven_table *tables;
 	uint64_t handle;
 	unsigned number; /**< in attachment.gates */
 	unsigned instances;

@@ -11,11 +11,12 @@
  *                  haven_worker_end
  *
  * Thread rules: a `struct haven`, its registration calls and haven_detach() belong to one thread at
- * a time. A `struct haven_worker` or `haven_reader` belongs to the thread that began it; calls that
- * take one, but for begin and end, never lock, allocate or enter the kernel. A thread that ends
- * without ending its worker fails the component, by design; one that leaves a reader behind harms
- * nobody. The library starts no thread, installs no signal handler, prints nothing and never exits;
- * it needs no DPDK.
+ * a time; haven_reattach() and requests may come from any thread until haven_detach() begins. A
+ * `struct haven_worker` or `haven_reader` belongs to the thread that began it; calls that take one,
+ * but for begin and end, never lock, allocate or enter the kernel. A thread that ends without
+ * ending its worker fails the component, by design; one that leaves a reader behind harms nobody.
+ * The library starts no thread, installs no signal handler, prints nothing and never exits; it
+ * needs no DPDK.
  *
  * fork(): the child takes no part. Its memory of segments and tables is a private copy, its
  * connection is closed; every call there finds the node gone (haven_poll: HAVEN_CHANGE_NODE), and

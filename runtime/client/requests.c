@@ -348,7 +348,9 @@ int haven_request_post(struct haven *h, const struct haven_request *requests, un
 		return -HAVEN_ENODE;
 	if (pthread_mutex_trylock(&q->lock) != 0)
 		return 0;
-	requests_hear(q);
+	/* The line of answers is in the node's cache: it is fetched when that is needed. */
+	if (request_room(&q->producer) < n)
+		requests_hear(q);
 	while (taken < n && may_push(q) && q->posted < REQUEST_SLOTS) {
 		struct requests_note note = {.posted = true, .tag = requests[taken].tag};
 		struct request r;

@@ -83,10 +83,10 @@ struct haven_reader *haven_worker_reader(struct haven_worker *w)
 /* Take the baton of the worker's lane in every table of the instance. */
 static void worker_take_lanes(const struct haven_worker *w, unsigned instance)
 {
-	/* acquire: pairs with the release of haven_table_create(). */
+	/* acquire: pairs with T in haven_table_create(). */
 	struct haven_table *t = load_acquire(&w->component->tables);
 
-	for (; t; t = t->next)
+	for (; t; t = load_acquire(&t->next))
 		if (t->instance == instance && w->reader.index < t->n_lanes)
 			table_lane_begin(&t->table, w->reader.index);
 }

@@ -49,6 +49,9 @@ enum haven_component_kind {
 	HAVEN_KIND_PORT,        /**< a NIC port */
 	HAVEN_KIND_LINK,        /**< a link */
 	HAVEN_KIND_LCORE,       /**< a core */
+	HAVEN_KIND_SHARD,       /**< a share of flows, keys or work */
+	HAVEN_KIND_DEVICE,      /**< other hardware */
+	HAVEN_KIND_SERVICE,     /**< other software */
 	HAVEN_KIND_COUNT
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * An application that outlives its node, written against the public header.
+ * An application that outlives its node, written against the public headers.
  *
  * usage: reattach-app RUN_DIR COMPONENTS
  *

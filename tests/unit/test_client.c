@@ -23,6 +23,22 @@ Test(client, attach_without_a_node)
 	haven_detach(NULL);
 }
 
+Test(client, a_run_dir_is_where_it_was_when_the_process_goes_elsewhere)
+{
+	struct haven *h;
+
+	fake_start(&node);
+	cr_assert_eq(chdir("/tmp"), 0);
+	cr_assert_eq(haven_attach(&h, node.dir + strlen("/tmp/")), 0, "%s", haven_last_error(NULL));
+	cr_assert_eq(chdir("/"), 0);
+	fake_kill(&node);
+	fake_restart(&node, false);
+	cr_expect_eq(haven_reattach(h), 0, "%s", haven_last_error(h));
+	cr_expect_eq(haven_attach(&h, "no-such-directory"), -HAVEN_ENODE);
+	cr_expect_not_null(strstr(haven_last_error(NULL), "no-such-directory"));
+	end(&(struct app){.h = NULL});
+}
+
 Test(client, a_failed_attach_leaves_nothing_behind)
 {
 	unsigned descriptors, maps;

@@ -299,6 +299,28 @@ Test(client_reattach, a_component_whose_worker_died_stays_off_line_and_the_other
 	cr_expect(haven_poll(a.w) & HAVEN_CHANGE_REATTACHED);
 }
 
+/* The nodes of a cluster tell tables of a component apart by their order. */
+Test(client_reattach, tables_are_handed_over_in_the_order_of_their_making)
+{
+	static const char *const names[] = {"flows", "second", "third"};
+	struct haven_table_config config = small_table;
+	struct haven_component *c;
+	struct haven_table *t;
+
+	haven_worker_end(a.w);
+	cr_assert_eq(haven_component_deregister(a.c), 0);
+	cr_assert_eq(haven_component_register(a.h, &nat_config, &c), 0);
+	for (unsigned i = 0; i < HAVEN_ARRAY_LEN(names); i++) {
+		config.name = names[i];
+		cr_assert_eq(haven_table_create(c, 0, &config, &t), 0);
+	}
+	restart(false);
+	cr_assert_eq(haven_reattach(a.h), 0);
+	cr_assert_eq(node.n_tables, HAVEN_ARRAY_LEN(names));
+	for (unsigned i = 0; i < HAVEN_ARRAY_LEN(names); i++)
+		cr_expect_str_eq(node.table[i].geometry.shape.name, names[i]);
+}
+
 Test(client_reattach, a_table_made_after_a_restart)
 {
 	struct haven_table_config config = small_table;
