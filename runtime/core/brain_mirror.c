@@ -481,13 +481,16 @@ static void brain_begin_afresh(struct brain *b, unsigned i, struct brain_outputs
 	b->complete |= instance_bit(i);
 }
 
-/* The lane goes on where the replica stands. The caller is told at once: what the lane's line in
- * the registry said before belongs to another holder. */
-static void brain_take_over(struct brain_slot *s, uint16_t n, struct brain_outputs *out)
+/* The lane goes on where it stands, or where the replica does. The caller is told at once: what the
+ * lane's line in the registry said before belongs to another holder. */
+static void brain_take_over(struct brain_slot *s, uint16_t n, bool served,
+			    struct brain_outputs *out)
 {
 	struct brain_output *o = brain_out(out, OUT_ACKED);
 
-	s->committed = s->acked = s->rx.applied;
+	if (!served)
+		s->committed = s->rx.applied;
+	s->acked = s->committed;
 	s->consumed = o ? s->acked : UINT64_MAX;
 	if (!o)
 		return;
@@ -515,17 +518,25 @@ void brain_mirror_on_commit(struct brain *b, const struct view *was, struct brai
 		const struct view_instance *now = &b->agree.view.instance[i];
 		bool mine = brain_holds(b, i);
 		bool lost = was->epoch != 0 && now->lineage != was->instance[i].lineage;
-		bool same = mine && !lost && was->instance[i].holder == b->config.self &&
-			    was->incarnation[b->config.self] == b->incarnation;
+		bool served = mine && was->instance[i].holder == b->config.self &&
+			      was->incarnation[b->config.self] == b->incarnation;
+		bool same = served && !lost;
+		/* What is left after a loss is better than nothing. */
+		bool whole = (b->complete & instance_bit(i)) &&
+			     ((was->instance[i].in_sync | was->instance[i].assigned) &
+			      node_bit(b->config.self));
 		/* Only where the view says so: a copy that was lost after it was chosen is not made
 		 * whole by being emptied. */
-		bool fresh = mine && !same && (lost || was->instance[i].in_sync == 0);
+		bool fresh = mine && !same && ((lost && !whole) || was->instance[i].in_sync == 0);
 
 		brain_note_sync_changes(b, i, was, out);
 		b->joining[i] &= ~now->in_sync;
 		b->caught_up[i] &= ~now->in_sync;
 		if (lost)
 			brain_note(b, out, NOTE_STATE_LOST, (uint8_t)i, now->holder, 0, 0);
+		/* What others have left of a state that was given up is not to be revived later. */
+		if (lost && !(now->in_sync & node_bit(b->config.self)))
+			brain_mirror_on_copy_lost(b, i);
 		if (same)
 			continue;
 		b->joining[i] = b->caught_up[i] = b->stuck[i] = 0;
@@ -537,9 +548,9 @@ void brain_mirror_on_commit(struct brain *b, const struct view *was, struct brai
 
 			for (unsigned k = 0; k < BRAIN_SESSIONS; k++)
 				mirror_tx_close(&s->tx[k]);
-			s->reported = false;
+			s->reported = s->reported && served && !fresh;
 			if (mine)
-				brain_take_over(s, (uint16_t)n, out);
+				brain_take_over(s, (uint16_t)n, served && !fresh, out);
 		}
 	}
 }
