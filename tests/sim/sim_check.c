@@ -224,7 +224,9 @@ void sim_check_role(struct sim_world *w, struct sim_node *n, unsigned instance, 
 	w->stats.checks[SIM_C2]++;
 	if (c->primary_of[instance][place].epoch == epoch &&
 	    (c->primary_of[instance][place].node != node ||
-	     c->primary_of[instance][place].incarnation != n->incarnation))
+	     c->primary_of[instance][place].incarnation != n->incarnation) &&
+	    (c->view_of[place].epoch != epoch ||
+	     check_majority_remembers(w, c->view_of[place].life)))
 		sim_fail(w, SIM_C2, node, instance,
 			 "two primaries of one epoch (epoch, other node, its incarnation)", epoch,
 			 c->primary_of[instance][place].node,
