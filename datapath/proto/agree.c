@@ -131,12 +131,15 @@ static bool agree_instance_acceptable(const struct agree *a, const struct agree_
 	const struct view_instance *was = &a->view.instance[i];
 	const struct view_instance *new = &v->instance[i];
 	uint32_t added = new->in_sync & ~was->in_sync;
-	bool reset = new->lineage != was->lineage;
+	bool named = new->lineage != was->lineage;
+	bool reset = named && agree_all_lost(a, c, f, i);
+	bool nothing_left = was->in_sync == 0 || reset;
 
 	/* Giving the state up is a statement of its own, and only the loss of every copy permits
-	 * it. */
-	if (reset && (new->lineage != (uint16_t)(was->lineage + 1) || was->in_sync == 0 ||
-		      !agree_all_lost(a, c, f, i)))
+	 * it. A formation, which cannot know whether its copies have everything, says so too and
+	 * keeps one of them. */
+	if (named && (new->lineage != (uint16_t)(was->lineage + 1) || was->in_sync == 0 ||
+		      (!reset && !v->formation)))
 		return false;
 
 	/* A copy in sync in both views must have lived all along. */
@@ -148,16 +151,15 @@ static bool agree_instance_acceptable(const struct agree *a, const struct agree_
 		return false;
 	/* A holder may also begin afresh: then the rules for a new one apply to it. */
 	if (agree_holder_kept(a, v, i) && !reset)
-		return added == 0 || v->author == new->holder;
+		return added == 0 || (v->author == new->holder && !named);
 	if (was->holder != HAVEN_NODE_NONE && !forced &&
 	    !agree_may_displace(a, c, f, was->holder, i))
 		return false;
-	if (was->in_sync == 0 || reset)
-		return new->holder == HAVEN_NODE_NONE ? new->in_sync == 0
-						      : new->in_sync == node_bit(new->holder);
-	if (new->holder == HAVEN_NODE_NONE) /* copies that are gone leave, one at least stays */
-		return added == 0 && new->in_sync != 0;
-	return added == 0 && new->in_sync == node_bit(new->holder);
+	/* Copies that are gone leave, one at least stays, unless there is nothing to lose. A value
+	 * that keeps one was right when that copy lived, and must not be refused for ever. */
+	if (new->holder != HAVEN_NODE_NONE)
+		return new->in_sync == node_bit(new->holder) && (added == 0 || nothing_left);
+	return new->in_sync ? added == 0 && (!named || v->formation) : nothing_left;
 }
 
 bool agree_acceptable(const struct agree *a, const struct agree_config *c,
@@ -330,14 +332,14 @@ static bool agree_quorum(const struct agree_config *c, uint32_t with_memory, uin
 }
 
 int agree_promises(const struct agree *a, const struct agree_config *c, const struct agree_facts *f,
-		   bool *forced, struct view *value)
+		   bool *forced, bool *formation, struct view *value)
 {
 	uint32_t admitted = agree_admitted_voters(a, c, f);
 	uint32_t with = 0, without = 0;
 	ballot_t best = 0;
 	uint64_t digest = 0;
 
-	*forced = false;
+	*forced = *formation = false;
 	if (a->phase != AGREE_PREPARE)
 		return 0;
 	if (BALLOT_ROUND(a->ballot) == 1)
@@ -360,6 +362,7 @@ int agree_promises(const struct agree *a, const struct agree_config *c, const st
 	}
 	if (!agree_quorum(c, with, without))
 		return 0;
+	*formation = (unsigned)__builtin_popcount(with) < agree_majority(c);
 	if (!best)
 		return 1;
 	*forced = true;

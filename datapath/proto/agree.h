@@ -132,9 +132,10 @@ void agree_forget(struct agree *a, unsigned node);
 void agree_propose(struct agree *a, const struct agree_config *c, const struct agree_facts *f,
 		   bool fast, uint64_t now);
 /** Proposer: are promises complete? 1: yes, `*forced` tells whether `*value` must be proposed (a
- *  value that may have been chosen); 0: not yet. */
+ *  value that may have been chosen), `*formation` whether they came without a majority that has
+ *  memory; 0: not yet. */
 int agree_promises(const struct agree *a, const struct agree_config *c, const struct agree_facts *f,
-		   bool *forced, struct view *value);
+		   bool *forced, bool *formation, struct view *value);
 /** Proposer: second phase with this value. */
 void agree_propose_value(struct agree *a, const struct agree_config *c, const struct agree_facts *f,
 			 const struct view *v, bool forced, uint64_t now);

@@ -80,21 +80,35 @@ static enum plan_reason plan_why_moved(const struct plan_input *in, unsigned i, 
 	return plan_flag(in->node[p->holder].yielded, i) ? PLAN_COMPONENT_DEAD : PLAN_LEASE_LOST;
 }
 
+/* Copies to go on from: those in sync; when they are gone, whole ones of secondaries that were not
+ * in sync yet, or not as far as anybody remembers; when there are none, nothing. */
+static uint32_t plan_candidates(const struct plan_input *in, unsigned i, bool fresh)
+{
+	const struct plan_instance *p = &in->instance[i];
+	uint32_t whole = 0, served = 0, sought = fresh ? p->assigned : p->in_sync;
+
+	for (unsigned n = 0; n < in->n_nodes; n++) {
+		if (!(sought & plan_bit(n)) || !in->node[n].intact ||
+		    plan_flag(in->node[n].lost, i))
+			continue;
+		whole |= plan_bit(n);
+		if (plan_can_serve(in, n, i))
+			served |= plan_bit(n);
+	}
+	return fresh && !served ? UINT32_MAX : whole;
+}
+
 static void plan_successor(const struct plan_input *in, unsigned i, struct plan_output *out)
 {
 	const struct plan_instance *p = &in->instance[i];
 	bool fresh = p->in_sync == 0 || plan_all_lost(in, i);
-	uint32_t among = 0, gone = 0;
+	uint32_t gone = 0;
 	uint8_t to;
 
 	for (unsigned n = 0; n < in->n_nodes; n++)
-		if (fresh || ((p->in_sync & plan_bit(n)) && in->node[n].intact &&
-			      !plan_flag(in->node[n].lost, i)))
-			among |= plan_bit(n);
-	for (unsigned n = 0; n < in->n_nodes; n++)
 		if (plan_copy_gone(in, n, i))
 			gone |= plan_bit(n);
-	to = plan_choose(in, i, among);
+	to = plan_choose(in, i, plan_candidates(in, i, fresh));
 	out->instance[i].holder = to;
 	out->instance[i].assigned = 0;
 	if (to != HAVEN_NODE_NONE)
@@ -103,7 +117,7 @@ static void plan_successor(const struct plan_input *in, unsigned i, struct plan_
 		out->instance[i].in_sync = fresh ? 0 : p->in_sync & ~gone;
 	if (to == HAVEN_NODE_NONE && p->holder != HAVEN_NODE_NONE)
 		out->no_successor |= (uint64_t)1 << i;
-	if (fresh && p->in_sync)
+	if ((fresh || in->formation) && p->in_sync)
 		out->state_lost |= (uint64_t)1 << i;
 	if (to != p->holder || out->instance[i].in_sync != p->in_sync ||
 	    p->holder != HAVEN_NODE_NONE) {
@@ -164,7 +178,7 @@ static void plan_secondaries(const struct plan_input *in, unsigned i, bool stays
 
 void plan_make(const struct plan_input *in, struct plan_output *out)
 {
-	bool stays[HAVEN_INSTANCES_MAX];
+	bool stays;
 	uint32_t born = 0;
 
 	HAVEN_ASSERT(in->n_nodes <= HAVEN_NODES_MAX && in->n_instances <= HAVEN_INSTANCES_MAX);
@@ -177,16 +191,19 @@ void plan_make(const struct plan_input *in, struct plan_output *out)
 			born |= plan_bit(n);
 	}
 	for (unsigned i = 0; i < in->n_instances; i++) {
-		stays[i] = plan_holder_stays(in, i);
 		out->instance[i].holder = in->instance[i].holder;
-		if (!stays[i])
+		if (!plan_holder_stays(in, i))
 			plan_successor(in, i, out);
+		else if (in->formation)
+			out->state_lost |= (uint64_t)1 << i;
 	}
 	if (in->members & ~out->members)
 		plan_because(out, PLAN_NODE_DEAD, 0xff);
 	if ((out->members & ~in->members) || born)
 		plan_because(out, PLAN_ADMIT, 0xff);
-	for (unsigned i = 0; i < in->n_instances; i++)
+	for (unsigned i = 0; i < in->n_instances; i++) {
+		stays = plan_holder_stays(in, i) && !in->formation;
 		if (out->instance[i].holder != HAVEN_NODE_NONE)
-			plan_secondaries(in, i, stays[i], out);
+			plan_secondaries(in, i, stays, out);
+	}
 }

@@ -7,7 +7,10 @@
  *   - A successor must have an intact, in-sync copy, a healthy component, and a majority in
  * hearing. Among several: the operator's target, else the present holder, else the preferred node,
  * else the lowest index. Incumbents win ties, so a returning node does not pull work back.
- *   - When every in-sync copy is provably gone, or there never was one, work starts afresh.
+ *   - When every in-sync copy is provably gone, or there never was one, work starts afresh. If a
+ *     secondary that was not in sync has a whole copy all the same, it starts from that one.
+ *   - A formation cannot know what a forgotten majority decided: it keeps one copy per instance,
+ * and says that something may be lost.
  *   - Secondaries are healthy nodes within the holder's hearing; a secondary that left, or that the
  *     holder finds stuck, leaves the in-sync set; one that has caught up joins it.
  */
@@ -41,6 +44,7 @@ struct plan_instance {
 
 struct plan_input {
 	uint8_t self, n_nodes, n_instances;
+	bool formation;   /**< a majority of the voters has no memory */
 	uint32_t members; /**< of the current view */
 	struct plan_node node[HAVEN_NODES_MAX];
 	struct plan_instance instance[HAVEN_INSTANCES_MAX];
@@ -71,7 +75,7 @@ struct plan_output {
 	uint8_t about_instance; /**< first instance the reason is about, 0xff: none */
 	uint64_t moved;         /**< instances whose holder changes */
 	uint64_t no_successor;  /**< instances that lost their holder and have no candidate */
-	uint64_t state_lost;    /**< instances whose in-sync set is reset because no copy is left */
+	uint64_t state_lost;    /**< instances of which no copy in sync is left, or may be */
 };
 
 void plan_make(const struct plan_input *in, struct plan_output *out);

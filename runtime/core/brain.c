@@ -209,7 +209,9 @@ static void brain_send_beat(struct brain *b, unsigned node, struct brain_outputs
 
 static void brain_send_beats(struct brain *b, struct brain_outputs *out)
 {
-	if (!b->beat_now && b->now < b->next_beat_ns)
+	uint32_t to = b->beat_now || b->now >= b->next_beat_ns ? UINT32_MAX : b->beat_to;
+
+	if (!to)
 		return;
 	if (!brain_room(out, 3u * b->config.n_nodes))
 		return;
@@ -219,8 +221,9 @@ static void brain_send_beats(struct brain *b, struct brain_outputs *out)
 			b->next_beat_ns = b->now + b->config.interval_ns;
 	}
 	b->beat_now = false;
+	b->beat_to = 0;
 	for (unsigned n = 0; n < b->config.n_nodes; n++) {
-		if (n == b->config.self)
+		if (n == b->config.self || !(to & node_bit(n)))
 			continue;
 		/* The beat first: it may carry the release that makes the proposal acceptable. */
 		brain_send_beat(b, n, out);
@@ -267,7 +270,7 @@ static void brain_on_frame(struct brain *b, const struct brain_event *e, struct 
 		b->plan_due = true;
 		agree_forget(&b->agree, f->src);
 		b->lease.granted_ns[f->src] = 0;
-		b->beat_now = true;
+		b->beat_to |= node_bit(f->src); /* it wants its own proof, nobody else does */
 	}
 	if (verdict != PEER_TAKE && verdict != PEER_PROVEN)
 		return;

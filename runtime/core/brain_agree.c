@@ -86,7 +86,7 @@ static void brain_plan_node(const struct brain *b, unsigned n, struct plan_node 
 	}
 }
 
-static void brain_plan(struct brain *b, struct plan_output *plan)
+static void brain_plan(struct brain *b, bool formation, struct plan_output *plan)
 {
 	const struct view *v = &b->agree.view;
 	struct plan_input in;
@@ -94,6 +94,7 @@ static void brain_plan(struct brain *b, struct plan_output *plan)
 	in.self = b->config.self;
 	in.n_nodes = b->config.n_nodes;
 	in.n_instances = b->config.n_instances;
+	in.formation = formation;
 	in.members = v->members;
 	for (unsigned n = 0; n < b->config.n_nodes; n++)
 		brain_plan_node(b, n, &in.node[n]);
@@ -242,13 +243,13 @@ static void brain_second_phase(struct brain *b, struct brain_outputs *out)
 	struct agree_facts f;
 	struct plan_output plan;
 	struct view v;
-	bool forced, formation = brain_needs_formation(b);
+	bool forced, formation;
 
 	brain_facts(b, &f);
-	if (!agree_promises(&b->agree, &b->agree_config, &f, &forced, &v))
+	if (!agree_promises(&b->agree, &b->agree_config, &f, &forced, &formation, &v))
 		return;
 	if (!forced) {
-		brain_plan(b, &plan);
+		brain_plan(b, formation, &plan);
 		if (formation && plan.reason == PLAN_NONE)
 			plan.reason = PLAN_FORMATION;
 		if (plan.reason == PLAN_NONE && !brain_slot_hangs(b)) {
@@ -285,7 +286,7 @@ static void brain_first_phase(struct brain *b, struct brain_outputs *out)
 	} else {
 		if (!brain_is_admitted(b))
 			return;
-		brain_plan(b, &plan);
+		brain_plan(b, false, &plan);
 		brain_report_plan(b, &plan, out);
 		if (plan.reason == PLAN_NONE && !brain_slot_hangs(b)) {
 			b->want_since_ns = 0;

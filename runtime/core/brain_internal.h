@@ -57,6 +57,9 @@ struct brain {
 
 	uint64_t up;       /**< bit per instance: local component is healthy and complete */
 	uint64_t complete; /**< bit per instance: local copy is whole */
+	uint64_t afresh;   /**< bit per instance: begins empty, its lanes are still to be emptied */
+	uint64_t
+		lost_untold; /**< bit per instance: state was lost, the world is still to be told */
 	uint64_t released, yielded;
 	uint64_t lapsed; /**< bit per instance: primary until the lease ended, not released yet */
 	uint8_t role[HAVEN_INSTANCES_MAX]; /**< enum haven_role, as last told */
@@ -75,6 +78,7 @@ struct brain {
 	uint16_t mirror_cursor;              /**< slot to serve first in the next step */
 
 	bool plan_due, beat_now;
+	uint32_t beat_to; /**< nodes that get a beat at once, and they alone */
 	bool refresh_cut; /**< the last step had no room for all it had to tell of roles */
 	uint64_t next_beat_ns, next_plan_ns;
 	uint64_t want_since_ns; /**< since when a change has been wanted, 0: none is */

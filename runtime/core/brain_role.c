@@ -127,7 +127,7 @@ static void brain_refresh_instance(struct brain *b, unsigned i, struct brain_out
 
 	brain_refresh_lapse(b, i, out);
 	/* A component that died and came back in one epoch is up again, but its copy is gone. */
-	if (brain_holds(b, i) && !(b->up & b->complete & instance_bit(i)) &&
+	if (brain_holds(b, i) && !(b->up & (b->complete | b->afresh) & instance_bit(i)) &&
 	    !(b->released & instance_bit(i)))
 		brain_close(b, i, REASON_COMPONENT_DEAD, out);
 	brain_progress_closing(b, i, out);

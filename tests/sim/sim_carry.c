@@ -134,7 +134,7 @@ void sim_carry_out(struct sim_world *w, struct sim_node *n, struct brain_output 
 		if (o->note == NOTE_STATE_LOST)
 			sim_check_lost_note(w, o->instance);
 		if (o->note == NOTE_ROLE_RELEASED)
-			sim_check_released(w, n, o->instance, o->epoch);
+			sim_check_released(w, n, o->instance, o->epoch, o->a);
 		if (o->note == NOTE_PEER_SUSPECT)
 			sim_check_suspected(w, n, o->node);
 		break;

@@ -66,15 +66,34 @@ static bool check_any_acked(const struct sim_world *w, unsigned i)
 	return false;
 }
 
+/* The epoch that a node had before it adopted the newest view. */
+static uint64_t check_epoch_before(const struct sim_world *w, const struct sim_node *n)
+{
+	return n->epoch == w->check.view.epoch ? n->epoch_before : n->epoch;
+}
+
+/* A formation must name a loss if anybody who took part remembered anything. */
+static bool check_remembered(const struct sim_world *w)
+{
+	for (unsigned k = 0; k < w->options.nodes; k++)
+		if (w->node[k].up && (w->check.view.members & node_bit(k)) &&
+		    check_epoch_before(w, &w->node[k]) != 0)
+			return true;
+	return false;
+}
+
 /* The newest view may go on without any copy that was in sync only if it says so (a new lineage),
- * and it may say so only if none of them is whole any more. A formation goes on from what is still
- * remembered, after a majority has forgotten: what was decided since may be unknown to everybody,
- * so there the loss may go unsaid; but it must be one. */
+ * and, unless the one that it goes on from has everything, only if none of them is whole any more.
+ * A formation says so always, for it cannot know what a forgotten majority has decided; a copy that
+ * is out of its reach it cannot prefer. */
 static void check_loss(struct sim_world *w, unsigned node, unsigned i)
 {
 	struct sim_check *c = &w->check;
 	uint32_t old = c->before.instance[i].in_sync;
-	bool said = c->view.instance[i].lineage == (uint16_t)(c->before.instance[i].lineage + 1);
+	uint8_t holder = c->view.instance[i].holder;
+	bool formation = c->view.formation;
+	bool said = formation ||
+		    c->view.instance[i].lineage == (uint16_t)(c->before.instance[i].lineage + 1);
 	enum sim_invariant why;
 	unsigned lane;
 
@@ -83,20 +102,25 @@ static void check_loss(struct sim_world *w, unsigned node, unsigned i)
 	sim_trace_add(&w->trace, w->now, SIM_TR_LOST, node, i, c->view.epoch, old,
 		      c->view.instance[i].in_sync);
 	w->stats.checks[SIM_C5]++;
-	if (!said && !c->view.formation)
+	if (!said)
 		sim_fail(w, SIM_C5, node, i,
 			 "no copy that was in sync goes on, and the view does not say so "
 			 "(epoch, in sync before, now)",
 			 c->view.epoch, old, c->view.instance[i].in_sync);
+	c->lost[i] = true;
+	c->unnamed[i] = said && (!formation || check_remembered(w));
+	if (holder != HAVEN_NODE_NONE && sim_claims_whole(&w->node[holder], i) &&
+	    sim_check_copy(w, &w->node[holder], i, &lane, &why))
+		return;
 	for (unsigned k = 0; k < w->options.nodes; k++) {
 		const struct sim_node *n = &w->node[k];
 
 		if (!(old & node_bit(k)) || !n->up || n->incarnation != c->before.incarnation[k] ||
 		    !n->app[i].alive || n->app[i].known_life != n->app[i].life)
 			continue;
-		/* A node that never learnt the last view before a formation cannot know that its
-		 * copy counts; those who could tell have forgotten. */
-		if (c->view.formation && (k == node ? n->epoch_before : n->epoch) < c->before.epoch)
+		if (formation &&
+		    (!(c->view.members & node_bit(k)) || !n->app[i].known_ready ||
+		     (holder == HAVEN_NODE_NONE && (c->view.instance[i].in_sync & node_bit(k)))))
 			continue;
 		if (sim_check_copy(w, n, i, &lane, &why))
 			sim_fail(w, SIM_C5, k, i,
@@ -104,8 +128,6 @@ static void check_loss(struct sim_world *w, unsigned node, unsigned i)
 				 "(epoch, in sync before, now)",
 				 c->view.epoch, old, c->view.instance[i].in_sync);
 	}
-	c->lost[i] = true;
-	c->unnamed[i] = said;
 }
 
 void sim_check_lost_note(struct sim_world *w, unsigned instance)
@@ -202,7 +224,9 @@ void sim_check_role(struct sim_world *w, struct sim_node *n, unsigned instance, 
 	w->stats.checks[SIM_C2]++;
 	if (c->primary_of[instance][place].epoch == epoch &&
 	    (c->primary_of[instance][place].node != node ||
-	     c->primary_of[instance][place].incarnation != n->incarnation))
+	     c->primary_of[instance][place].incarnation != n->incarnation) &&
+	    (c->view_of[place].epoch != epoch ||
+	     check_majority_remembers(w, c->view_of[place].life)))
 		sim_fail(w, SIM_C2, node, instance,
 			 "two primaries of one epoch (epoch, other node, its incarnation)", epoch,
 			 c->primary_of[instance][place].node,

@@ -26,7 +26,7 @@
  *   C11  world_converge (the liveness phase of every seed)
  *   C12  world_rests (views stand still), sim_check_suspected (every suspicion), incumbent_kept
  *        (every vote)
- *   C13  sim_check_answered (every command)
+ *   C13  sim_check_answered (every command), sim_check_released (a switchover leaves no commit)
  */
 #ifndef HAVEN_SIM_CHECK_H
 #define HAVEN_SIM_CHECK_H
@@ -64,6 +64,7 @@ enum sim_invariant {
 /** Unacknowledged records of a lane are fewer than its log has slots. */
 #define SIM_LOG 1024u
 #define SIM_EPOCHS 512u
+#define SIM_RELEASES 32u
 
 struct sim_record {
 	uint64_t id;
@@ -111,7 +112,8 @@ struct sim_command {
 
 struct sim_check {
 	struct sim_voter voter[SIM_NODES];
-	uint64_t released[SIM_NODES][SIM_INSTANCES]; /**< epoch in which it released last */
+	/** Epochs in which each node released each role; epoch e stands in e % SIM_RELEASES. */
+	uint64_t released[SIM_NODES][SIM_INSTANCES][SIM_RELEASES];
 	struct sim_lineage lineage[SIM_INSTANCES][SIM_LANES];
 	struct sim_window window[SIM_NODES][SIM_INSTANCES];
 	uint8_t owner[SIM_INSTANCES];       /**< node that acted last */
@@ -137,6 +139,8 @@ struct sim_check {
 };
 
 /* ---- sim_promise.c ---- */
+/** The node's brain believes that its copy is whole. */
+bool sim_claims_whole(const struct sim_node *n, unsigned instance);
 /** A life of a node begins. */
 void sim_check_born(struct sim_world *w, struct sim_node *n);
 /** It ends. */
@@ -149,7 +153,8 @@ void sim_check_peer(struct sim_world *w, struct sim_node *n, const struct frame 
 /** It sends a beat. */
 void sim_check_beat(struct sim_world *w, struct sim_node *n, const struct frame *f);
 /** It says that it has released a role. */
-void sim_check_released(struct sim_world *w, struct sim_node *n, unsigned instance, uint64_t epoch);
+void sim_check_released(struct sim_world *w, struct sim_node *n, unsigned instance, uint64_t epoch,
+			uint64_t reason);
 /** It has been given a beat; it begins to suspect `peer`. */
 void sim_check_heard(struct sim_world *w, struct sim_node *n, const struct frame *f);
 void sim_check_suspected(struct sim_world *w, struct sim_node *n, unsigned peer);

@@ -214,6 +214,8 @@ static void node_watch_gate(struct sim_world *w, struct sim_node *n, unsigned i)
 	if (!dead && app->confirmed != g->generation &&
 	    sim_node_now(w, n) < g->term_ns + w->options.guard_ns)
 		return;
+	for (unsigned l = 0; n->app[i].known_life && app->alive && l < w->options.lanes; l++)
+		node_feed_slot(w, n, BRAIN_COMMITTED, i, l); /* its last words */
 	g->closing = false;
 	g->term_ns = 0;
 	sim_trace_add(&w->trace, w->now, SIM_TR_GATE_CLOSED, sim_node_index(w, n), i, 0, 0, 0);

@@ -15,12 +15,22 @@ static uint64_t promise_span(const struct sim_options *o)
 	return o->lease_ns + (o->lease_ns * o->rate_ppm + 999999) / 1000000 + o->guard_ns;
 }
 
+bool sim_claims_whole(const struct sim_node *n, unsigned instance)
+{
+	return (n->brain->complete >> instance & 1) != 0;
+}
+
 void sim_check_born(struct sim_world *w, struct sim_node *n)
 {
 	struct sim_voter *v = &w->check.voter[sim_node_index(w, n)];
 
 	memset(v, 0, offsetof(struct sim_voter, kept_ns));
 	v->born_ns = sim_node_now(w, n);
+}
+
+static bool has_released(const struct sim_world *w, unsigned node, unsigned i, uint64_t epoch)
+{
+	return w->check.released[node][i][epoch % SIM_RELEASES] == epoch;
 }
 
 /* A voter that has accepted a view must still count its promises to whoever it displaces, unless
@@ -35,7 +45,7 @@ static void promise_carried(struct sim_world *w, struct sim_node *n, const struc
 		uint8_t h = a->view.instance[i].holder;
 
 		if (h == HAVEN_NODE_NONE || v->promised_ns[h] <= now + beat->wait_ns ||
-		    w->check.released[h][i] == a->view.epoch ||
+		    has_released(w, h, i, a->view.epoch) ||
 		    (a->accepted_view.instance[i].holder == h &&
 		     a->accepted_view.incarnation[h] == a->view.incarnation[h]))
 			continue;
@@ -61,7 +71,7 @@ static void incumbent_kept(struct sim_world *w, struct sim_node *n)
 
 		if (h != HAVEN_NODE_NONE && n->brain->peer[h].alive &&
 		    n->brain->peer[h].incarnation == a->view.incarnation[h] &&
-		    w->check.released[h][i] != a->view.epoch &&
+		    !has_released(w, h, i, a->view.epoch) &&
 		    a->accepted_view.instance[i].holder != h)
 			sim_fail(w, SIM_C12, sim_node_index(w, n), i,
 				 "votes out a holder that it hears (node, epoch)", h, a->view.epoch,
@@ -156,17 +166,28 @@ void sim_check_beat(struct sim_world *w, struct sim_node *n, const struct frame 
 /* ---- releases, suspicions ---------------------------------------------------------------------
  */
 
-void sim_check_released(struct sim_world *w, struct sim_node *n, unsigned instance, uint64_t epoch)
+void sim_check_released(struct sim_world *w, struct sim_node *n, unsigned instance, uint64_t epoch,
+			uint64_t reason)
 {
 	unsigned node = sim_node_index(w, n);
 	const struct sim_window *window = &w->check.window[node][instance];
 
 	w->stats.checks[SIM_C10]++;
-	w->check.released[node][instance] = epoch;
+	w->check.released[node][instance][epoch % SIM_RELEASES] = epoch;
 	if (window->until > w->now)
 		sim_fail(w, SIM_C10, node, instance,
 			 "releases a role in which something may still be emitted (epoch, for ns)",
 			 epoch, window->until - w->now, 0);
+	for (unsigned l = 0; reason == REASON_SWITCHOVER && l < w->options.lanes; l++) {
+		uint64_t committed = table_committed(&n->app[instance].table, l);
+		uint64_t acked = n->brain->slot[SIM_SLOT(instance, l)].acked;
+
+		if (n->app[instance].alive && acked < committed)
+			sim_fail(w, SIM_C13, node, instance,
+				 "a switchover leaves commits behind (lane, acknowledged, "
+				 "committed)",
+				 l, acked, committed);
+	}
 }
 
 void sim_check_heard(struct sim_world *w, struct sim_node *n, const struct frame *f)

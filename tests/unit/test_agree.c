@@ -146,6 +146,30 @@ Test(agree, state_is_given_up_only_when_every_copy_is_gone)
 	      next.instance[0].lineage = 5));
 }
 
+/* A formation cannot know what was forgotten: it names a loss and keeps one copy. */
+Test(agree, a_formation_names_a_loss_and_keeps_one_copy)
+{
+	RULE(ALLOWED, NOTHING,
+	     (next.formation = 1, next.instance[0].lineage = 5, next.instance[0].in_sync = 1));
+	RULE(REFUSED, NOTHING, (next.instance[0].lineage = 5, next.instance[0].in_sync = 1));
+	RULE(ALLOWED, v->peers[0].alive = false,
+	     (next.formation = 1, give_to(&next, 0, 1), next.instance[0].lineage = 5));
+	RULE(REFUSED, v->peers[0].alive = false,
+	     (next.formation = 1, give_to(&next, 0, 2), next.instance[0].lineage = 5));
+	RULE(ALLOWED, v->peers[0].alive = false,
+	     (next.formation = 1, give_to(&next, 0, HAVEN_NODE_NONE), next.instance[0].in_sync = 3,
+	      next.instance[0].lineage = 5));
+}
+
+/* … which must not be refused later, when that copy is gone: an earlier ballot may have chosen it.
+ */
+Test(agree, a_copy_that_was_kept_may_be_gone_by_now)
+{
+	RULE(ALLOWED, lose_both_copies(v),
+	     (next.formation = 1, give_to(&next, 0, HAVEN_NODE_NONE), next.instance[0].in_sync = 2,
+	      next.instance[0].lineage = 5));
+}
+
 Test(agree, a_holder_may_begin_afresh_itself_once_it_has_released)
 {
 	RULE(ALLOWED, lose_both_copies(v), (give_to(&next, 0, 0), next.instance[0].lineage = 5));

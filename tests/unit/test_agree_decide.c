@@ -22,7 +22,9 @@ static void vote_of(struct voter *v, unsigned node, ballot_t promised, ballot_t 
 
 static int promises(struct voter *v, bool *forced, struct view *value)
 {
-	return agree_promises(&v->agree, &v->config, &v->facts, forced, value);
+	bool formation;
+
+	return agree_promises(&v->agree, &v->config, &v->facts, forced, &formation, value);
 }
 
 static bool decided(struct voter *v, uint64_t *start)

@@ -48,10 +48,10 @@ static struct view small_wish(const struct node *n)
 static void small_progress(struct node *n, struct search *s)
 {
 	struct view v;
-	bool forced;
+	bool forced, formation;
 
 	agree_reconsider(&n->agree, &n->config, &n->facts, NOW);
-	if (agree_promises(&n->agree, &n->config, &n->facts, &forced, &v) != 1)
+	if (agree_promises(&n->agree, &n->config, &n->facts, &forced, &formation, &v) != 1)
 		return;
 	if (!forced)
 		v = small_wish(n);

@@ -148,10 +148,10 @@ static void node_progress(struct world *w, unsigned k)
 	ballot_t before = a->accepted;
 	uint64_t start;
 	struct view v;
-	bool forced;
+	bool forced, formation;
 
 	agree_reconsider(a, &n->config, &n->facts, NOW);
-	if (agree_promises(a, &n->config, &n->facts, &forced, &v) == 1) {
+	if (agree_promises(a, &n->config, &n->facts, &forced, &formation, &v) == 1) {
 		if (!forced)
 			v = wish(w, n);
 		agree_propose_value(a, &n->config, &n->facts, &v, forced, NOW);

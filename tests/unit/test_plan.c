@@ -370,6 +370,35 @@ Test(plan, every_copy_provably_gone_and_work_starts_afresh)
 	cr_expect_neq(plan(&in).state_lost, 0);
 }
 
+Test(plan, a_whole_copy_is_preferred_to_none)
+{
+	struct plan_input in = usual_at(B);
+
+	/* The set in sync is gone; B was being given a replica, and has it. */
+	in.instance[0].in_sync = SET1(A);
+	in.node[A].intact = false;
+	in.node[A].lost = 1;
+	in.instance[0].preferred = A;
+	expect(&in, PLAN_NODE_DEAD, B, SET1(A), SET1(B));
+	cr_expect_eq(plan(&in).state_lost, 1);
+	/* Whoever cannot serve does not keep the work from beginning. */
+	in.node[B].ready = 0;
+	expect(&in, PLAN_NODE_DEAD, A, 0, SET1(A));
+}
+
+Test(plan, a_formation_keeps_one_copy_and_says_that_something_may_be_lost)
+{
+	struct plan_input in = usual_at(B);
+
+	in.formation = true;
+	expect(&in, PLAN_NONE, A, SET1(B), SET1(A));
+	cr_expect_eq(plan(&in).state_lost, 1);
+	in.node[A].intact = false;
+	in.node[A].lost = 1;
+	expect(&in, PLAN_NODE_DEAD, B, SET1(A), SET1(B));
+	cr_expect_eq(plan(&in).state_lost, 1);
+}
+
 Test(plan, both_components_died_and_nobody_can_serve_yet)
 {
 	struct plan_input in = usual_at(B);
