@@ -20,6 +20,7 @@
 #include "clock.h"
 #include "fault.h"
 #include "registry.h"
+#include "step.h"
 
 FAULT(int, -1, openat64, (int dir, const char *name, int flags, mode_t mode),
       (dir, name, flags, mode))
@@ -29,8 +30,24 @@ FAULT(int, -1, ftruncate64, (int fd, off_t bytes), (fd, bytes))
 FAULT(int, -1, unlinkat, (int dir, const char *name, int flags), (dir, name, flags))
 FAULT(int, -1, renameat, (int from, const char *old, int to, const char *name),
       (from, old, to, name))
-FAULT(void *, MAP_FAILED, mmap64, (void *at, size_t n, int prot, int flags, int fd, off_t from),
-      (at, n, prot, flags, fd, from))
+
+static bool step_after_map; /* from the first mapping on, an instruction at a time */
+static void *mapped;
+
+void *__real_mmap64(void *at, size_t n, int prot, int flags, int fd, off_t from);
+void *__wrap_mmap64(void *at, size_t n, int prot, int flags, int fd, off_t from);
+void *__wrap_mmap64(void *at, size_t n, int prot, int flags, int fd, off_t from)
+{
+	if (fault_now()) {
+		errno = fault_errno;
+		return MAP_FAILED;
+	}
+	mapped = __real_mmap64(at, n, prot, flags, fd, from);
+	if (step_after_map)
+		step_flag(true);
+	step_after_map = false;
+	return mapped;
+}
 FAULT(void *, NULL, calloc, (size_t n, size_t bytes), (n, bytes))
 
 static void (*allocate_hook)(void); /* runs once, before the new file is allocated */
@@ -235,6 +252,35 @@ Test(registry_fault, a_file_of_another_device_is_not_taken)
 	other_device = 2;
 	refused(registry_create(&node, run_dir, &config, &error), 0, 0);
 	cr_assert_not_null(strstr(error.text, strerror(EEXIST)), "%s", error.text);
+}
+
+static void scribble(void)
+{
+	((struct registry_header *)mapped)->magic = 5;
+}
+
+Test(registry_fault, a_header_that_somebody_changes_meanwhile_is_refused)
+{
+	unsigned refusals = 0;
+
+	if (!step_possible())
+		cr_skip_test("no single step here");
+	for (unsigned at = 1; at <= 700; at++) {
+		int status;
+
+		step_at = at;
+		step_count = 0;
+		step_act = scribble;
+		step_arm();
+		step_after_map = true;
+		status = registry_create(&node, run_dir, &config, &error);
+		step_flag(false);
+		cr_assert(status == 0 || status == -HAVEN_ECORRUPT, "instruction %u", at);
+		refusals += status != 0;
+		if (status == 0)
+			registry_destroy(&node);
+	}
+	cr_assert_gt(refusals, 0, "no instruction lies in between");
 }
 
 /* ---- generations ----------------------------------------------------------------------------- */
