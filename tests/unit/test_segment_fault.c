@@ -62,7 +62,6 @@ Test(segment_fault, every_failing_call_refuses_and_leaves_nothing)
 			cr_assert(status == -HAVEN_ENOMEM || status == -HAVEN_ESYS);
 			cr_assert_neq(error.text[0], 0);
 			cr_assert_eq(fd, -1);
-			cr_assert_null(base);
 			cr_assert_eq(descriptors(), before, "call %u left a descriptor", at);
 			at++;
 		}
@@ -76,12 +75,12 @@ Test(segment_fault, every_failing_call_refuses_and_leaves_nothing)
 
 Test(segment_fault, an_allocation_that_signals_interrupt_goes_on)
 {
-	fault_arm(3, 5, EINTR);
+	fault_arm(4, 5, EINTR);
 	cr_assert_eq(make(), 0, "%s", error.text);
 	cr_assert(fault_disarm());
 	segment_unmap(base, BYTES);
 	close(fd);
-	fault_arm(3, 100000, EINTR);
+	fault_arm(4, 100000, EINTR);
 	cr_assert_eq(make(), -HAVEN_ENOMEM);
 	fault_disarm();
 }
