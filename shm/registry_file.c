@@ -81,7 +81,8 @@ static int home_huge(struct registry_file *f, const struct registry_config *conf
 			 config->cluster, config->node);
 
 	f->where = config->huge_dir ? config->huge_dir : "";
-	if (n < 0 || n >= (int)sizeof(f->name) || strchr(f->name, '/'))
+	HAVEN_ASSERT(n > 0 && n < (int)sizeof(f->name)); /* both names were checked */
+	if (strchr(f->name, '/'))
 		return error_set(error, HAVEN_EINVAL,
 				 "the names of cluster and node do not make a file name");
 	f->home = open(f->where, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -210,13 +211,19 @@ int registry_file_make(struct registry *r, struct registry_file *f, const char *
 /** Let the run directory point to the file. Returns 0 or an errno. */
 static int link_make(const struct registry_file *f, const char *target)
 {
+	int status;
+
 	if (strcmp(f->before, target) == 0)
 		return 0;
 	if (unlinkat(f->run, REGISTRY_FILE NEW, 0) != 0 && errno != ENOENT)
 		return errno;
 	if (symlinkat(target, f->run, REGISTRY_FILE NEW) != 0)
 		return errno;
-	return renameat(f->run, REGISTRY_FILE NEW, f->run, REGISTRY_FILE) == 0 ? 0 : errno;
+	if (renameat(f->run, REGISTRY_FILE NEW, f->run, REGISTRY_FILE) == 0)
+		return 0;
+	status = errno;
+	unlinkat(f->run, REGISTRY_FILE NEW, 0);
+	return status;
 }
 
 /** The file of an earlier life, when it stood somewhere else. Only what looks like one is taken

@@ -14,7 +14,17 @@
 
 #include "client_segment.h"
 #include "clock.h"
+#include "fault.h"
 #include "prng.h"
+#include "step.h"
+
+FAULT_RETURNED(pthread_mutexattr_init, (pthread_mutexattr_t * a), (a))
+FAULT_RETURNED(pthread_mutexattr_setpshared, (pthread_mutexattr_t * a, int shared), (a, shared))
+FAULT_RETURNED(pthread_mutexattr_setrobust, (pthread_mutexattr_t * a, int robust), (a, robust))
+FAULT_RETURNED(pthread_mutex_init, (pthread_mutex_t * m, const pthread_mutexattr_t *a), (m, a))
+FAULT_RETURNED(pthread_mutex_consistent, (pthread_mutex_t * m), (m))
+FAULT(void *, MAP_FAILED, mmap64, (void *at, size_t n, int prot, int flags, int file, off_t from),
+      (at, n, prot, flags, file, from))
 
 static struct client_segment *mine;
 static struct error_text error;
@@ -375,6 +385,111 @@ Test(client_segment, start_ticks_are_read_past_a_strange_process_name)
 	cr_assert_eq(strncmp(name, ") R 1 (x", 8), 0);
 	cr_assert_eq(process_start_ticks(getpid()), ticks);
 	cr_assert_gt(ticks, 0);
+}
+
+Test(client_segment, without_robust_mutexes_there_is_no_segment)
+{
+	for (unsigned at = 1; at <= 20; at++) {
+		struct client_segment *s = NULL;
+		int other = 77;
+
+		fault_arm(at, 1, ENOTSUP);
+		cr_assert_lt(client_segment_create(&s, &other, &error), 0, "call %u", at);
+		cr_assert(fault_disarm());
+		cr_assert_null(s);
+	}
+}
+
+static void *hold_until_told(void *argument)
+{
+	struct client_worker *w = argument;
+
+	client_worker_claim(w, 1);
+	store_release(&w->state, CLIENT_WORKER_ENDED); /* the first step of giving back */
+	while (load_acquire(&w->progress) == 0)
+		sched_yield();
+	pthread_mutex_unlock(&w->mark.mutex);
+	return NULL;
+}
+
+Test(client_segment, a_slot_whose_mark_is_not_free_yet_is_passed_over)
+{
+	struct client_worker *w = &mine->worker[0];
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, hold_until_told, w);
+	while (load_acquire(&w->state) != CLIENT_WORKER_ENDED)
+		sched_yield();
+	cr_assert_eq(client_worker_claim(w, 2), -HAVEN_EFULL);
+	cr_assert_eq(w->state, CLIENT_WORKER_ENDED);
+	store_release(&w->progress, 1);
+	pthread_join(thread, NULL);
+	cr_assert_eq(client_worker_claim(w, 2), 0);
+	client_worker_release(w);
+}
+
+static void *die_while_giving_back(void *argument)
+{
+	struct client_worker *w = argument;
+
+	client_worker_claim(w, 1);
+	store_release(&w->state, CLIENT_WORKER_ENDED);
+	return NULL;
+}
+
+Test(client_segment, a_thread_that_died_while_giving_back_leaves_the_slot_to_others)
+{
+	struct client_worker *w = &mine->worker[0];
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, die_while_giving_back, w);
+	pthread_join(thread, NULL);
+	cr_assert(client_worker_marked(w));
+	fault_arm(1, 1, EINVAL);
+	cr_assert_eq(client_worker_claim(w, 2), -HAVEN_ESYS);
+	cr_assert(fault_disarm());
+	cr_assert_eq(w->state, CLIENT_WORKER_ENDED);
+	/* That attempt owns the mark; with a mark of its own a slot goes on. */
+	w = &mine->worker[1];
+	pthread_create(&thread, NULL, die_while_giving_back, w);
+	pthread_join(thread, NULL);
+	cr_assert_eq(client_worker_claim(w, 2), 0);
+	cr_assert(!client_worker_marked(w));
+	client_worker_release(w);
+}
+
+static int claimed;
+
+static void claim_first(void)
+{
+	claimed = client_worker_claim(&mine->worker[0], 1);
+}
+
+static void claim_before(void)
+{
+	uint32_t before = CLIENT_WORKER_FREE;
+
+	/* The other thread has just got it, or comes too late. */
+	cas_acq_rel(&mine->worker[0].state, &before, CLIENT_WORKER_CLAIMED);
+}
+
+Test(client_segment, who_comes_second_at_any_instruction_does_not_get_the_slot)
+{
+	unsigned won = 0, lost = 0;
+
+	if (!step_possible())
+		cr_skip_test("no single step here");
+	for (uint64_t at = 1; step_run(claim_first, at, claim_before); at++) {
+		cr_assert_eq(mine->worker[0].state,
+			     claimed ? CLIENT_WORKER_CLAIMED : CLIENT_WORKER_LIVE);
+		won += claimed == 0;
+		lost += claimed == -HAVEN_EFULL;
+		if (claimed == 0)
+			client_worker_release(&mine->worker[0]);
+		mine->worker[0].state = CLIENT_WORKER_FREE;
+	}
+	cr_assert_gt(won, 0);
+	cr_assert_gt(lost, 0);
 }
 
 Test(client_segment, any_content_is_read_without_harm)

@@ -6,7 +6,11 @@
 #include <string.h>
 
 #include "counters.h"
+#include "fault.h"
 #include "prng.h"
+
+FAULT(void *, NULL, malloc, (size_t bytes), (bytes))
+FAULT(void *, NULL, calloc, (size_t n, size_t bytes), (n, bytes))
 
 #define BYTES 32768u
 
@@ -291,6 +295,20 @@ Test(counters, the_check_finds_planted_damage)
 	h.words->bucket[40] = 0;
 	head->n = UINT32_MAX;
 	cr_assert_eq(check(), 1);
+}
+
+Test(counters, the_check_without_memory_compares_less)
+{
+	struct histogram h;
+
+	add("a", NULL);
+	h = add_histogram("h");
+	h.words->bucket[40] = 1;
+	for (unsigned at = 1; at <= 2; at++) {
+		fault_arm(at, 1, ENOMEM);
+		cr_assert_eq(check(), at == 2, "%s", last_sentence);
+		cr_assert(fault_disarm());
+	}
 }
 
 /** Entry 0 with a text that is filled to its end with `with`. */

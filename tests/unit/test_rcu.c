@@ -94,6 +94,20 @@ Test(rcu, slots_are_found_again_after_a_drop_and_never_more_than_there_are)
 	cr_assert_eq(domain.used, 0);
 }
 
+Test(rcu, a_dropped_slot_between_others_holds_nothing)
+{
+	uint64_t word[3] = {0}, e;
+
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(rcu_slot_add(&domain, &word[i]), i);
+	rcu_enter(&epoch, &word[1]);
+	e = rcu_retire_epoch(&domain);
+	cr_assert_lt(rcu_poll(&domain), e);
+	rcu_slot_drop(&domain, 1);
+	cr_assert_eq(domain.used, 3);
+	cr_assert_geq(rcu_poll(&domain), e);
+}
+
 Test(rcu, hostile_words_never_free_more_than_the_current_epoch)
 {
 	uint64_t word = UINT64_MAX, e = rcu_retire_epoch(&domain);

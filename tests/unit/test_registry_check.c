@@ -209,6 +209,7 @@ static void fill_events(unsigned n)
 
 Test(registry_check, a_whole_registry_has_no_findings_and_all_of_it_was_looked_at)
 {
+	registry_gate_set(&node, hot(0)->gate_first, HAVEN_PRIMARY, 3, 1000);
 	/* Changes and events have gone round their rings. */
 	fill_events(9);
 	cr_assert_eq(registry_remove(&node, handle[1], &rcu), 0);
@@ -282,6 +283,7 @@ Test(registry_check, a_header_that_contradicts_itself)
 {
 	FINDS(REGISTRY_BAD_HEADER, node.header->rcu_epoch = 0);
 	FINDS(REGISTRY_BAD_HEADER, node.header->generation = REGISTRY_GENERATION_MAX + 1);
+	FINDS(REGISTRY_BAD_HEADER, node.header->pages_kind = PAGES_KIND_COUNT);
 	FINDS(REGISTRY_BAD_HEADER,
 	      reopen_changed(offsetof(struct registry_header, buckets), 8, 4, 0));
 	FINDS(REGISTRY_BAD_HEADER, reopen_changed(offsetof(struct registry_header, size_bytes),

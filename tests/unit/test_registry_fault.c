@@ -6,6 +6,8 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +15,8 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,17 +24,51 @@
 #include "clock.h"
 #include "fault.h"
 #include "registry.h"
+#include "step.h"
 
 FAULT(int, -1, openat64, (int dir, const char *name, int flags, mode_t mode),
       (dir, name, flags, mode))
 FAULT(int, -1, open64, (const char *name, int flags, mode_t mode), (name, flags, mode))
+FAULT(int, -1, dup, (int fd), (fd))
+FAULT(int, -1, madvise, (void *at, size_t n, int advice), (at, n, advice))
+FAULT(int, -1, symlinkat, (const char *to, int dir, const char *name), (to, dir, name))
+FAULT(int, -1, fstatvfs64, (int fd, struct statvfs *fs), (fd, fs))
 FAULT(int, -1, fchmod, (int fd, mode_t mode), (fd, mode))
 FAULT(int, -1, ftruncate64, (int fd, off_t bytes), (fd, bytes))
 FAULT(int, -1, unlinkat, (int dir, const char *name, int flags), (dir, name, flags))
 FAULT(int, -1, renameat, (int from, const char *old, int to, const char *name),
       (from, old, to, name))
-FAULT(void *, MAP_FAILED, mmap64, (void *at, size_t n, int prot, int flags, int fd, off_t from),
-      (at, n, prot, flags, fd, from))
+
+static void *mapped; /* the registry */
+
+void *__real_mmap64(void *at, size_t n, int prot, int flags, int fd, off_t from);
+void *__wrap_mmap64(void *at, size_t n, int prot, int flags, int fd, off_t from);
+void *__wrap_mmap64(void *at, size_t n, int prot, int flags, int fd, off_t from)
+{
+	if (fault_now()) {
+		errno = fault_errno;
+		return MAP_FAILED;
+	}
+	at = __real_mmap64(at, n, prot, flags, fd, from);
+	if (fd >= 0)
+		mapped = at;
+	return at;
+}
+
+static bool guard_after_look; /* the file cannot be written after the look at its pages */
+
+long __real_syscall(long number, long a, long b, long c, long d, long e, long f);
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f);
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+	long result = __real_syscall(number, a, b, c, d, e, f);
+
+	if (guard_after_look)
+		cr_assert_eq(mprotect(mapped, 4096, PROT_READ), 0);
+	guard_after_look = false;
+	return result;
+}
+
 FAULT(void *, NULL, calloc, (size_t n, size_t bytes), (n, bytes))
 
 static void (*allocate_hook)(void); /* runs once, before the new file is allocated */
@@ -44,6 +82,23 @@ int __wrap_posix_fallocate64(int fd, off_t from, off_t bytes)
 		allocate_hook();
 	allocate_hook = NULL;
 	return fault_now() ? fault_errno : __real_posix_fallocate64(fd, from, bytes);
+}
+
+/** What a directory says of its file system: 2 MiB pages, or pages of another size; 0: the truth.
+ */
+static uint64_t lie_pages;
+
+int __real_fstatfs64(int fd, struct statfs *fs);
+int __wrap_fstatfs64(int fd, struct statfs *fs);
+int __wrap_fstatfs64(int fd, struct statfs *fs)
+{
+	int status = fault_now() ? -1 : __real_fstatfs64(fd, fs);
+
+	if (lie_pages) {
+		fs->f_type = HUGETLBFS_MAGIC;
+		fs->f_bsize = (__typeof__(fs->f_bsize))lie_pages;
+	}
+	return status;
 }
 
 int __real_fstat64(int fd, struct stat *st);
@@ -138,6 +193,10 @@ static void refused(int status, int e, unsigned at)
 	cr_assert_eq(node.fd, -1);
 }
 
+/** Which calls of registry_create() give the file its size and its pages. */
+#define SIZE_CALL 7
+#define ALLOCATE_CALL 9
+
 static const int errors[] = {ENOENT, ENOTDIR, EACCES, EPERM, EROFS,
 			     ENOSPC, ENOMEM,  EDQUOT, EIO,   EEXIST};
 
@@ -200,15 +259,16 @@ Test(registry_fault, the_error_names_the_kind_of_trouble)
 
 Test(registry_fault, an_allocation_that_signals_interrupt_goes_on)
 {
-	/* Size and allocation begin with the sixth call. */
-	fault_arm(6, 3, EINTR);
-	cr_assert_eq(registry_create(&node, run_dir, &config, &error), 0, "%s", error.text);
-	cr_assert(fault_disarm());
-	registry_destroy(&node);
-	fault_arm(6, 100000, EINTR);
-	cr_assert_eq(registry_create(&node, run_dir, &config, &error), -HAVEN_ESYS);
-	fault_disarm();
-	refused(-1, EINTR, 6);
+	for (unsigned at = SIZE_CALL; at <= ALLOCATE_CALL; at += ALLOCATE_CALL - SIZE_CALL) {
+		fault_arm(at, 3, EINTR);
+		cr_assert_eq(registry_create(&node, run_dir, &config, &error), 0, "%s", error.text);
+		cr_assert(fault_disarm());
+		registry_destroy(&node);
+		fault_arm(at, 100000, EINTR);
+		cr_assert_eq(registry_create(&node, run_dir, &config, &error), -HAVEN_ESYS);
+		fault_disarm();
+	}
+	refused(-1, EINTR, ALLOCATE_CALL);
 }
 
 /* ---- others in the way ----------------------------------------------------------------------- */
@@ -235,6 +295,51 @@ Test(registry_fault, a_file_of_another_device_is_not_taken)
 	other_device = 2;
 	refused(registry_create(&node, run_dir, &config, &error), 0, 0);
 	cr_assert_not_null(strstr(error.text, strerror(EEXIST)), "%s", error.text);
+}
+
+static void scribble(void)
+{
+	((struct registry_header *)mapped)->magic = 5;
+}
+
+/** The header is about to be written: from here on an instruction at a time. */
+static void first_write(int signal, siginfo_t *info, void *context)
+{
+	(void)signal;
+	(void)info;
+	if (mprotect(mapped, 4096, PROT_READ | PROT_WRITE) != 0)
+		abort();
+#if defined(__x86_64__)
+	((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] |= STEP_FLAG;
+#else
+	(void)context;
+#endif
+}
+
+Test(registry_fault, a_header_that_somebody_changes_meanwhile_is_refused)
+{
+	struct sigaction action = {.sa_sigaction = first_write, .sa_flags = SA_SIGINFO};
+	unsigned refusals = 0;
+
+	if (!step_possible())
+		cr_skip_test("no single step here");
+	cr_assert_eq(sigaction(SIGSEGV, &action, NULL), 0);
+	for (unsigned at = 1; at <= 200; at++) {
+		int status;
+
+		step_at = at;
+		step_count = 0;
+		step_act = scribble;
+		step_arm();
+		guard_after_look = true;
+		status = registry_create(&node, run_dir, &config, &error);
+		step_flag(false);
+		cr_assert(status == 0 || status == -HAVEN_ECORRUPT, "instruction %u", at);
+		refusals += status != 0;
+		if (status == 0)
+			registry_destroy(&node);
+	}
+	cr_assert_gt(refusals, 0, "no instruction lies in between");
 }
 
 /* ---- generations ----------------------------------------------------------------------------- */
@@ -307,6 +412,129 @@ Test(registry_fault, a_shape_out_of_range_is_refused_by_field)
 	cr_assert_eq(shaped((struct registry_shape){.components = 1}, ""), 0, "%s", error.text);
 }
 
+/* ---- 2 MiB pages ------------------------------------------------------------------------------
+ */
+
+/** A registry "on 2 MiB pages" in a directory that only says that it has them. */
+static struct registry_config huge_config(const char *dir)
+{
+	struct registry_config c = config;
+
+	c.pages.kind = PAGES_HUGE;
+	c.huge_dir = dir;
+	lie_pages = PAGES_HUGE_BYTES;
+	return c;
+}
+
+static void drop_huge(void)
+{
+	char path[64];
+
+	registry_destroy(&node);
+	snprintf(path, sizeof(path), "%s/haven-demo-a-registry", run_dir);
+	cr_assert_eq(unlink(path), 0);
+	cr_assert_eq(unlink(file), 0);
+}
+
+Test(registry_fault, every_failing_call_refuses_the_registry_on_large_pages, .timeout = 60)
+{
+	struct registry_config c = huge_config(run_dir);
+	unsigned before = descriptors(), refusals = 0;
+
+	for (unsigned i = 0; i < HAVEN_ARRAY_LEN(errors); i++) {
+		for (unsigned at = 1;; at++) {
+			int status;
+
+			error.text[0] = 0;
+			fault_arm(at, 1, errors[i]);
+			status = registry_create(&node, run_dir, &c, &error);
+			if (!fault_disarm()) {
+				cr_assert_eq(status, 0, "%s", error.text);
+				drop_huge();
+				break;
+			}
+			if (status == 0) {
+				drop_huge();
+				continue;
+			}
+			refused(status, errors[i], at);
+			refusals++;
+			cr_assert_eq(files(), 0, "call %u, errno %d left a file", at, errors[i]);
+			cr_assert_eq(descriptors(), before, "call %u left a descriptor", at);
+		}
+	}
+	cr_assert_geq(refusals, 100);
+}
+
+Test(registry_fault, a_directory_without_2_mib_pages_or_a_name_that_is_no_file_is_refused)
+{
+	struct registry_config c = huge_config(run_dir);
+
+	lie_pages = 4096;
+	cr_assert_eq(registry_create(&node, run_dir, &c, &error), -HAVEN_EINVAL);
+	lie_pages = 0;
+	cr_assert_eq(registry_create(&node, run_dir, &c, &error), -HAVEN_EINVAL);
+	cr_assert_not_null(strstr(error.text, "mount"), "%s", error.text);
+	c.node = "a/b";
+	cr_assert_eq(registry_create(&node, run_dir, &c, &error), -HAVEN_EINVAL);
+	c = huge_config("/tmp/haven-none");
+	cr_assert_eq(registry_create(&node, run_dir, &c, &error), -HAVEN_ENOENT);
+	cr_assert_eq(files(), 0);
+}
+
+Test(registry_fault, a_link_half_made_by_a_node_that_died_gives_way)
+{
+	struct registry_config c = huge_config(run_dir);
+	char fresh[80];
+
+	snprintf(fresh, sizeof(fresh), "%s.new", file);
+	cr_assert_eq(symlink("/tmp/haven-none", fresh), 0);
+	cr_assert_eq(registry_create(&node, run_dir, &c, &error), 0, "%s", error.text);
+	cr_assert_eq(files(), 2, "the link and what it leads to");
+	drop_huge();
+}
+
+Test(registry_fault, a_link_that_somebody_else_made_gives_way_and_its_target_stays)
+{
+	char target[80];
+
+	snprintf(target, sizeof(target), "%s/target", run_dir);
+	close(open(target, O_CREAT | O_RDWR, 0600));
+	cr_assert_eq(symlink(target, file), 0);
+	cr_assert_eq(registry_create(&node, run_dir, &config, &error), 0, "%s", error.text);
+	registry_destroy(&node);
+	cr_assert_eq(unlink(file), 0);
+	/* One that looks like ours and leads nowhere. */
+	cr_assert_eq(symlink("/tmp/haven-none/haven-x-registry", file), 0);
+	cr_assert_eq(registry_create(&node, run_dir, &config, &error), 0, "%s", error.text);
+	registry_destroy(&node);
+	cr_assert_eq(access(target, F_OK), 0);
+	unlink(target);
+}
+
+Test(registry_fault, a_full_file_system_that_cannot_say_how_full_is_told_all_the_same)
+{
+	unsigned told = 0;
+
+	for (unsigned at = 1; at < 30; at++) {
+		fault_arm(at, 2, ENOSPC);
+		if (registry_create(&node, run_dir, &config, &error) == 0) {
+			registry_destroy(&node);
+			unlink(file);
+		}
+		fault_disarm();
+		told += strstr(error.text, " 0.0 MiB are free") != NULL;
+	}
+	cr_assert_gt(told, 0);
+}
+
+Test(registry_fault, discarding_what_was_never_made_is_harmless)
+{
+	node = (struct registry){.fd = -1};
+	registry_discard(&node);
+	cr_assert_eq(node.fd, -1);
+}
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 static void make(void)
@@ -342,6 +570,28 @@ Test(registry_fault, every_failing_call_refuses_to_open_and_leaves_nothing)
 			cr_assert_eq(descriptors(), before, "call %u left a descriptor", at);
 		}
 	}
+}
+
+Test(registry_fault, every_failing_call_refuses_to_open_what_is_linked)
+{
+	struct registry_config c = huge_config(run_dir);
+
+	cr_assert_eq(registry_create(&node, run_dir, &c, &error), 0, "%s", error.text);
+	for (unsigned at = 1;; at++) {
+		struct registry other;
+		int status;
+
+		fault_arm(at, 1, EIO);
+		status = registry_open(&other, run_dir, &error);
+		if (!fault_disarm()) {
+			cr_assert_eq(status, 0, "%s", error.text);
+			registry_close(&other);
+			cr_assert_geq(at, 6);
+			break;
+		}
+		cr_assert_lt(status, 0, "call %u", at);
+	}
+	drop_huge();
 }
 
 Test(registry_fault, a_registry_one_may_not_read_is_told_as_that)
