@@ -147,6 +147,17 @@ uint32_t registry_slot_live(const struct registry *r, uint64_t handle)
 	return s->use == USE_LIVE && s->own.handle == handle ? slot : REGISTRY_NONE;
 }
 
+/** The lines of the place that is taken next. */
+static void object_fetch(const struct registry *r)
+{
+	uint32_t place = r->writer->free_object[r->writer->free_head];
+	const uint8_t *cold = (const uint8_t *)&r->cold[place];
+
+	registry_fetch(&r->hot[place]);
+	for (size_t at = 0; at < sizeof(struct registry_cold); at += HAVEN_CACHE_LINE)
+		registry_fetch(cold + at);
+}
+
 uint32_t registry_object_take(struct registry *r)
 {
 	struct registry_writer *w = r->writer;
@@ -156,6 +167,7 @@ uint32_t registry_object_take(struct registry *r)
 	place = w->free_object[w->free_head];
 	w->free_head = w->free_head + 1 == r->objects ? 0 : w->free_head + 1;
 	w->free_objects--;
+	object_fetch(r); /* for the next change */
 	return place;
 }
 

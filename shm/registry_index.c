@@ -29,6 +29,8 @@ uint32_t registry_index_seek(const struct registry *r, const struct registry_key
 	const struct registry_writer *w = r->writer;
 	uint64_t hash = registry_hash(r, key);
 
+	/* Who seeks is about to add: the mapped bucket comes while we look at our own. */
+	registry_fetch(&r->index[hash & r->bucket_mask]);
 	for (uint32_t i = 0; i <= r->bucket_mask; i++) {
 		const struct registry_bucket *b = &w->index[(hash + i) & r->bucket_mask];
 		uint32_t match = registry_tags(b, registry_tag(hash));
@@ -79,6 +81,15 @@ void registry_index_add(struct registry *r, const struct registry_key *key, uint
 	w->index[at].place[i] = slot + 1;
 	store_relaxed(&r->index[at].tag[i], registry_tag(hash));
 	store_release(&r->index[at].place[i], place + 1); /* I1 */
+}
+
+void registry_index_fetch(const struct registry *r, uint32_t slot, bool own)
+{
+	uint32_t bucket = bucket_of(r->writer->slot[slot].entry);
+
+	registry_fetch(&r->index[bucket]);
+	if (own)
+		registry_fetch(&r->writer->index[bucket]);
 }
 
 void registry_index_show(struct registry *r, uint32_t slot, uint32_t place)

@@ -81,6 +81,13 @@ struct registry_writer {
 	struct counters counters;
 };
 
+/** Begin to bring the line at `p` here, to be written. A change touches half a dozen lines that lie
+ *  anywhere in a large registry: their misses overlap when they are asked for first. */
+static inline void registry_fetch(const void *p)
+{
+	__builtin_prefetch(p, 1);
+}
+
 /* ---- registry_shape.c ---- */
 
 /** Header of a registry of this (complete) shape: counts, offsets, size. The rest is zero. */
@@ -127,6 +134,8 @@ uint32_t registry_index_seek(const struct registry *r, const struct registry_key
 /** Enter a live slot whose object stands at `place`; there is always room. */
 void registry_index_add(struct registry *r, const struct registry_key *key, uint32_t slot,
 			uint32_t place);
+/** Bring the bucket of a live slot here; `own`: the private one, too. */
+void registry_index_fetch(const struct registry *r, uint32_t slot, bool own);
 /** Let the slot's entry show another object. */
 void registry_index_show(struct registry *r, uint32_t slot, uint32_t place);
 void registry_index_remove(struct registry *r, uint32_t slot);

@@ -210,6 +210,9 @@ int registry_update(struct registry *r, const struct registry_component *c, stru
 		return -HAVEN_EINVAL;
 	own = &w->slot[slot].own;
 	old = w->slot[slot].place;
+	registry_fetch(&r->directory[slot]);
+	registry_fetch(&r->cold[old]);
+	registry_index_fetch(r, slot, false);
 	memcpy(next.hot.name, own->name, sizeof(next.hot.name));
 	next.hot.version = own->version;
 	next.hot.gate_first = own->gate_first;
@@ -239,6 +242,8 @@ int registry_remove(struct registry *r, uint64_t handle, struct rcu_domain *rcu)
 
 	if (slot == REGISTRY_NONE)
 		return -HAVEN_ESTALE;
+	registry_fetch(&r->directory[slot]);
+	registry_index_fetch(r, slot, true);
 	registry_index_remove(r, slot);
 	store_release(&r->directory[slot], 0);
 	registry_gates_shut(r, &w->slot[slot].own);
