@@ -200,19 +200,18 @@ int registry_adopt(struct registry *r, struct registry_component *c, struct erro
 int registry_update(struct registry *r, const struct registry_component *c, struct rcu_domain *rcu)
 {
 	struct registry_writer *w = r->writer;
-	uint32_t slot = registry_slot_live(r, c->hot.handle), old, place;
+	uint32_t slot = registry_slot_of(c->hot.handle), old, place;
 	struct registry_component next = *c;
 	const struct registry_hot *own;
 
+	registry_index_fetch(r, slot, false);
+	slot = registry_slot_live(r, c->hot.handle);
 	if (slot == REGISTRY_NONE)
 		return -HAVEN_ESTALE;
 	if (component_refusal(c))
 		return -HAVEN_EINVAL;
 	own = &w->slot[slot].own;
 	old = w->slot[slot].place;
-	registry_fetch(&r->directory[slot]);
-	registry_fetch(&r->cold[old]);
-	registry_index_fetch(r, slot, false);
 	memcpy(next.hot.name, own->name, sizeof(next.hot.name));
 	next.hot.version = own->version;
 	next.hot.gate_first = own->gate_first;
@@ -237,13 +236,13 @@ int registry_update(struct registry *r, const struct registry_component *c, stru
 int registry_remove(struct registry *r, uint64_t handle, struct rcu_domain *rcu)
 {
 	struct registry_writer *w = r->writer;
-	uint32_t slot = registry_slot_live(r, handle);
+	uint32_t slot = registry_slot_of(handle);
 	uint64_t epoch;
 
+	registry_index_fetch(r, slot, true);
+	slot = registry_slot_live(r, handle);
 	if (slot == REGISTRY_NONE)
 		return -HAVEN_ESTALE;
-	registry_fetch(&r->directory[slot]);
-	registry_index_fetch(r, slot, true);
 	registry_index_remove(r, slot);
 	store_release(&r->directory[slot], 0);
 	registry_gates_shut(r, &w->slot[slot].own);
