@@ -27,7 +27,7 @@ struct costs {
 	struct registry registry;
 	struct rcu_domain rcu;
 	struct bench_result *line[COST_COUNT][CASE_SIZES];
-	uint64_t *handle; /**< in the order of adding */
+	uint32_t *position; /**< of the component with this number in the order of changes */
 	uint64_t *sample[COST_COUNT];
 	uint32_t samples[COST_COUNT];
 };
@@ -99,7 +99,7 @@ static int add_all(struct costs *c)
 		}
 		sample_add(c, COST_ADD, clock_now_ns() - begin);
 		for (uint32_t k = 0; k < BATCH; k++)
-			c->handle[i + k] = batch[k].hot.handle;
+			c->keys.handle[c->position[i + k]] = batch[k].hot.handle;
 	}
 	return 0;
 }
@@ -113,7 +113,7 @@ static int change_all(struct costs *c, enum cost what)
 		uint64_t begin = clock_now_ns();
 
 		for (uint32_t k = 0; k < BATCH; k++) {
-			uint64_t handle = c->handle[c->keys.number[i + k]];
+			uint64_t handle = c->keys.handle[i + k];
 
 			if (what == COST_UPDATE) {
 				struct registry_component next = {0};
@@ -177,6 +177,8 @@ static int run_size(struct costs *c, unsigned size)
 	if (code)
 		return code;
 	lookup_keys_shuffle(&c->keys, case_sizes[size]);
+	for (uint32_t i = 0; i < c->keys.n; i++)
+		c->position[c->keys.number[i]] = i;
 	memset(c->samples, 0, sizeof(c->samples));
 	code = registry_create(&c->registry, scratch, &config, &text);
 	if (code) {
@@ -222,12 +224,12 @@ int registry_costs(struct bench *b, struct crew_member *reader)
 
 	c.b = b;
 	c.reader = reader;
-	c.handle = calloc(CASE_SIZE_MAX, sizeof(*c.handle));
+	c.position = calloc(CASE_SIZE_MAX, sizeof(*c.position));
 	for (unsigned i = 0; i < COST_COUNT; i++)
 		c.sample[i] = calloc(CREW_SAMPLES_MAX, sizeof(*c.sample[i]));
 	for (unsigned i = 0; i < COST_COUNT; i++)
 		code |= !c.sample[i];
-	if (code || !c.handle) {
+	if (code || !c.position) {
 		fputs("haven-bench: memory ran out\n", stderr);
 		code = 1;
 	}
@@ -235,6 +237,6 @@ int registry_costs(struct bench *b, struct crew_member *reader)
 		code = run(&c);
 	for (unsigned i = 0; i < COST_COUNT; i++)
 		free(c.sample[i]);
-	free(c.handle);
+	free(c.position);
 	return code;
 }

@@ -29,6 +29,8 @@ uint32_t registry_index_seek(const struct registry *r, const struct registry_key
 	const struct registry_writer *w = r->writer;
 	uint64_t hash = registry_hash(r, key);
 
+	/* Who seeks is about to add: the mapped bucket comes while we look at our own. */
+	registry_fetch(&r->index[hash & r->bucket_mask]);
 	for (uint32_t i = 0; i <= r->bucket_mask; i++) {
 		const struct registry_bucket *b = &w->index[(hash + i) & r->bucket_mask];
 		uint32_t match = registry_tags(b, registry_tag(hash));
@@ -74,16 +76,29 @@ void registry_index_add(struct registry *r, const struct registry_key *key, uint
 	for (; (i = empty_entry(&w->index[at])) == REGISTRY_BUCKET_ENTRIES;
 	     at = (at + 1) & r->bucket_mask)
 		overflow_add(r, at, 1);
-	w->slot[slot].entry = at * REGISTRY_BUCKET_ENTRIES + i;
+	w->entry[slot] = at * REGISTRY_BUCKET_ENTRIES + i;
 	w->index[at].tag[i] = registry_tag(hash);
 	w->index[at].place[i] = slot + 1;
 	store_relaxed(&r->index[at].tag[i], registry_tag(hash));
 	store_release(&r->index[at].place[i], place + 1); /* I1 */
 }
 
+void registry_index_fetch(const struct registry *r, uint32_t slot, bool entry_too)
+{
+	uint32_t bucket;
+
+	if (slot >= r->components)
+		return;
+	bucket = bucket_of(r->writer->entry[slot]);
+	registry_fetch(&r->directory[slot]);
+	registry_fetch(&r->index[bucket]);
+	if (entry_too)
+		registry_fetch(&r->writer->index[bucket]);
+}
+
 void registry_index_show(struct registry *r, uint32_t slot, uint32_t place)
 {
-	uint32_t entry = r->writer->slot[slot].entry;
+	uint32_t entry = r->writer->entry[slot];
 
 	store_release(&r->index[bucket_of(entry)].place[entry % REGISTRY_BUCKET_ENTRIES],
 		      place + 1); /* I1 */
@@ -93,7 +108,7 @@ void registry_index_remove(struct registry *r, uint32_t slot)
 {
 	struct registry_writer *w = r->writer;
 	struct registry_key key = key_of(&w->slot[slot].own);
-	uint32_t entry = w->slot[slot].entry, bucket = bucket_of(entry);
+	uint32_t entry = w->entry[slot], bucket = bucket_of(entry);
 	uint32_t at = (uint32_t)registry_hash(r, &key) & r->bucket_mask;
 
 	w->index[bucket].place[entry % REGISTRY_BUCKET_ENTRIES] = 0;

@@ -21,7 +21,6 @@ struct writer_slot {
 	struct registry_hot own; /**< as published; in a free slot only its handle counts: the last
 				      one that was given out for the slot */
 	uint32_t place;          /**< of the object */
-	uint32_t entry;          /**< of the index: bucket * REGISTRY_BUCKET_ENTRIES + number */
 	uint32_t lanes;          /**< lane lines that it owns */
 	uint32_t next, prev;     /**< in the list of free slots, REGISTRY_NONE: end */
 	enum registry_use use;
@@ -64,6 +63,8 @@ struct registry_writer {
 	size_t memory_bytes;
 	struct registry_bucket *index; /**< as the mapped one, with slot + 1 for the place */
 	struct writer_slot *slot;
+	uint32_t *entry; /**< of the index, per slot: bucket * REGISTRY_BUCKET_ENTRIES + number;
+			    small, so that a change knows its buckets before its slot has come */
 	struct writer_gate *gate;
 	struct writer_lane *lane;
 	uint32_t *free_object;          /**< ring: the longest free is taken first */
@@ -80,6 +81,13 @@ struct registry_writer {
 	struct registry_file file;     /**< until it is published */
 	struct counters counters;
 };
+
+/** Begin to bring the line at `p` here, to be written. A change touches half a dozen lines that lie
+ *  anywhere in a large registry: their misses overlap when they are asked for first. */
+static inline void registry_fetch(const void *p)
+{
+	__builtin_prefetch(p, 1);
+}
 
 /* ---- registry_shape.c ---- */
 
@@ -127,6 +135,9 @@ uint32_t registry_index_seek(const struct registry *r, const struct registry_key
 /** Enter a live slot whose object stands at `place`; there is always room. */
 void registry_index_add(struct registry *r, const struct registry_key *key, uint32_t slot,
 			uint32_t place);
+/** Bring the directory's line and the buckets of a slot here; any number will do. `entry_too`: the
+ *  private bucket will change, too. */
+void registry_index_fetch(const struct registry *r, uint32_t slot, bool entry_too);
 /** Let the slot's entry show another object. */
 void registry_index_show(struct registry *r, uint32_t slot, uint32_t place);
 void registry_index_remove(struct registry *r, uint32_t slot);

@@ -15,7 +15,7 @@
 /** Tries after which the reader steps aside for a writer that was interrupted on this CPU. */
 #define SPIN_TRIES 16
 /** Slots whose objects are fetched ahead of an iteration. */
-#define NEXT_AHEAD 8u
+#define NEXT_AHEAD 16u
 
 static void step_aside(int attempt)
 {

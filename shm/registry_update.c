@@ -200,10 +200,12 @@ int registry_adopt(struct registry *r, struct registry_component *c, struct erro
 int registry_update(struct registry *r, const struct registry_component *c, struct rcu_domain *rcu)
 {
 	struct registry_writer *w = r->writer;
-	uint32_t slot = registry_slot_live(r, c->hot.handle), old, place;
+	uint32_t slot = registry_slot_of(c->hot.handle), old, place;
 	struct registry_component next = *c;
 	const struct registry_hot *own;
 
+	registry_index_fetch(r, slot, false);
+	slot = registry_slot_live(r, c->hot.handle);
 	if (slot == REGISTRY_NONE)
 		return -HAVEN_ESTALE;
 	if (component_refusal(c))
@@ -234,9 +236,11 @@ int registry_update(struct registry *r, const struct registry_component *c, stru
 int registry_remove(struct registry *r, uint64_t handle, struct rcu_domain *rcu)
 {
 	struct registry_writer *w = r->writer;
-	uint32_t slot = registry_slot_live(r, handle);
+	uint32_t slot = registry_slot_of(handle);
 	uint64_t epoch;
 
+	registry_index_fetch(r, slot, true);
+	slot = registry_slot_live(r, handle);
 	if (slot == REGISTRY_NONE)
 		return -HAVEN_ESTALE;
 	registry_index_remove(r, slot);
