@@ -43,13 +43,15 @@ struct bench_result {
 	struct bench_figures round[BENCH_ROUNDS_MAX];
 	struct bench_figures all; /**< medians over the rounds; max: of all */
 	struct bench_peer peer[BENCH_PEERS_MAX];
-	double goal;          /**< most that p50 may be, 0: none */
-	double updates_per_s; /**< of a writer beside it, 0: none */
+	double goal;           /**< most that p50 may be, 0: none */
+	uint64_t false_alarms; /**< while the line was measured */
+	double updates_per_s;  /**< of a writer beside it, 0: none */
 };
 
 struct bench {
 	const char *case_name;
 	bool quick;       /**< a fraction of the work, to try it out */
+	bool peers;       /**< also programs of other projects (--peers) */
 	bool local;       /**< within one machine only (--local) */
 	const char *unit; /**< of the lines to come; NULL: ns */
 	double unit_ns;   /**< what one unit is; 0: 1 */

@@ -16,11 +16,12 @@ static const struct bench_case *const cases[] = {&bench_gate, &bench_table,  &be
 
 static void usage(FILE *to)
 {
-	fputs("usage: haven-bench CASE [--quick] [--json FILE] [--local]\n"
+	fputs("usage: haven-bench CASE [--quick] [--json FILE] [--local] [--peers]\n"
 	      "       haven-bench --list | --help\n"
 	      "  --quick      a fraction of the work, to try a case out\n"
 	      "  --json FILE  also write the result as one object (bench/1)\n"
 	      "  --local      detect: on this machine, between processes\n"
+	      "  --peers      detect: between nodes, beside FRR, keepalived and corosync\n"
 	      "  --list       names of the cases, one a line\n"
 	      "cases:\n",
 	      to);
@@ -72,11 +73,14 @@ static int measure(const struct bench_case *chosen, struct bench *b, const char 
 
 int main(int argc, char **argv)
 {
-	enum { JSON = 'j', QUICK = 'q', LOCAL = 'o', LIST = 'l', HELP = 'h' };
-	static const struct option options[] = {
-		{"json", required_argument, NULL, JSON}, {"quick", no_argument, NULL, QUICK},
-		{"local", no_argument, NULL, LOCAL},     {"list", no_argument, NULL, LIST},
-		{"help", no_argument, NULL, HELP},       {NULL, 0, NULL, 0}};
+	enum { JSON = 'j', QUICK = 'q', LOCAL = 'o', PEERS = 'p', LIST = 'l', HELP = 'h' };
+	static const struct option options[] = {{"json", required_argument, NULL, JSON},
+						{"quick", no_argument, NULL, QUICK},
+						{"local", no_argument, NULL, LOCAL},
+						{"peers", no_argument, NULL, PEERS},
+						{"list", no_argument, NULL, LIST},
+						{"help", no_argument, NULL, HELP},
+						{NULL, 0, NULL, 0}};
 	const struct bench_case *chosen;
 	const char *file = NULL;
 	static struct bench b;
@@ -92,6 +96,9 @@ int main(int argc, char **argv)
 			break;
 		case LOCAL:
 			b.local = true;
+			break;
+		case PEERS:
+			b.peers = true;
 			break;
 		case LIST:
 			return list();

@@ -55,6 +55,8 @@ static json_t *result_json(const struct bench_result *r)
 		      r->unit, "n", (json_int_t)r->n, "p50", r->all.p50, "p90", r->all.p90, "p99",
 		      r->all.p99, "p999", r->all.p999, "max", r->all.max, "rounds", (int)r->rounds,
 		      "stalls", (json_int_t)r->stalls);
+	if (r->false_alarms > 0)
+		json_object_set_new(o, "false_alarms", json_integer((json_int_t)r->false_alarms));
 	if (r->updates_per_s > 0)
 		json_object_set_new(o, "updates_per_s", json_real(r->updates_per_s));
 	if (r->goal > 0)
@@ -120,6 +122,8 @@ static void print_line(const struct bench_result *r, struct tally *t)
 	printf("  %-32s %10llu %9.1f %9.1f %9.1f %9.1f %10.1f %6llu", r->name,
 	       (unsigned long long)r->n, r->all.p50, r->all.p90, r->all.p99, r->all.p999,
 	       r->all.max, (unsigned long long)r->stalls);
+	if (r->false_alarms > 0)
+		printf("  %llu false alarms", (unsigned long long)r->false_alarms);
 	if (r->updates_per_s > 0)
 		printf("  %.0f updates/s", r->updates_per_s);
 	if (r->goal > 0)

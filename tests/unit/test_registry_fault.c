@@ -30,7 +30,6 @@ FAULT(int, -1, openat64, (int dir, const char *name, int flags, mode_t mode),
       (dir, name, flags, mode))
 FAULT(int, -1, open64, (const char *name, int flags, mode_t mode), (name, flags, mode))
 FAULT(int, -1, dup, (int fd), (fd))
-FAULT(int, -1, madvise, (void *at, size_t n, int advice), (at, n, advice))
 FAULT(int, -1, symlinkat, (const char *to, int dir, const char *name), (to, dir, name))
 FAULT(int, -1, fstatvfs64, (int fd, struct statvfs *fs), (fd, fs))
 FAULT(int, -1, fchmod, (int fd, mode_t mode), (fd, mode))
@@ -38,6 +37,18 @@ FAULT(int, -1, ftruncate64, (int fd, off_t bytes), (fd, bytes))
 FAULT(int, -1, unlinkat, (int dir, const char *name, int flags), (dir, name, flags))
 FAULT(int, -1, renameat, (int from, const char *old, int to, const char *name),
       (from, old, to, name))
+
+/* A wish for large pages may fail: nothing depends on it, so it is no call that refuses. */
+int __real_madvise(void *at, size_t n, int advice);
+int __wrap_madvise(void *at, size_t n, int advice);
+int __wrap_madvise(void *at, size_t n, int advice)
+{
+	if (advice != MADV_HUGEPAGE && fault_now()) {
+		errno = fault_errno;
+		return -1;
+	}
+	return __real_madvise(at, n, advice);
+}
 
 static void *mapped; /* the registry */
 

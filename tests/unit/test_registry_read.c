@@ -62,13 +62,14 @@ Test(registry_read, a_bulk_look_up_in_garbage_finds_nothing)
 
 Test(registry_read, iteration_visits_each_component_once)
 {
+	enum { MANY = 18 }; /* more than an iteration looks ahead */
 	const struct registry_hot *hot;
-	unsigned seen[10] = {0};
+	unsigned seen[MANY] = {0};
 	uint32_t cursor = 0;
 	char name[HAVEN_NAME_MAX];
 
 	cr_assert_null(registry_next(&reader, &cursor));
-	for (unsigned i = 0; i < 10; i++) {
+	for (unsigned i = 0; i < MANY; i++) {
 		snprintf(name, sizeof(name), "%u", i);
 		small_add(name, 0);
 	}
@@ -77,13 +78,13 @@ Test(registry_read, iteration_visits_each_component_once)
 	while ((hot = registry_next(&reader, &cursor)))
 		seen[atoi(hot->name)]++;
 	cr_assert_eq(cursor, SMALL_COMPONENTS);
-	for (unsigned i = 0; i < 10; i++)
+	for (unsigned i = 0; i < MANY; i++)
 		cr_assert_eq(seen[i], i != 3);
 	/* A slot that shows another's object is passed over. */
-	node.directory[15] = node.directory[0];
+	node.directory[SMALL_COMPONENTS - 1] = node.directory[0];
 	cursor = 0;
 	for (unsigned n = 0; registry_next(&reader, &cursor); n++)
-		cr_assert_lt(n, 9);
+		cr_assert_lt(n, MANY - 1);
 }
 
 /* ---- copies of what does not fit together ---------------------------------------------------- */
