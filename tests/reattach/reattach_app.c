@@ -28,7 +28,7 @@
 #include "haven.h"
 
 #define COMPONENTS_MAX 65536u
-#define PATIENT_MS 20000u
+#define PATIENT_MS 90000u
 #define POSTS 32u
 #define LOADS 1000u
 
