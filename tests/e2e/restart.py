@@ -11,8 +11,8 @@ import lab as labs
 from processes import Family, wait_until
 
 # Long enough that a busy test machine suspects nobody.
-TIMERS = ("interval: 2ms, suspect: 60ms, lease: 120ms, guard: 1ms, stall: 20ms, "
-          "mirror_timeout: 600ms")
+TIMERS = ("interval: 2ms, suspect: 200ms, lease: 400ms, guard: 1ms, stall: 20ms, "
+          "mirror_timeout: 2s")
 FLOWS = 400
 
 
@@ -40,10 +40,10 @@ class Pair:
             self.cluster.start_node(node)
         for node in ("a", "b"):
             self.cluster.start_nat(node)
-        self.cluster.wait_whole()
+        self.cluster.wait_whole(60)
         self.lab.ask("start", flows=FLOWS, pps=2000, new_per_s=20)
         wait_until("the flows do not open", lambda: self.lab.report()["flows"]["opened"] >= FLOWS,
-                   20, 0.1)
+                   60, 0.1)
 
     def restart(self, node):
         """Kill the node program alone, wait until its translator has noticed, start it again."""
@@ -52,10 +52,10 @@ class Pair:
         self.family["havend-" + node].kill()
         wait_until(f"the translator of {node} does not notice",
                    lambda: translator.tail().count("haven-nat: the node is gone, waiting for it")
-                   > away, 10)
-        wait_until("nobody serves", lambda: self.cluster.active() not in (None, node), 20)
+                   > away, 60)
+        wait_until("nobody serves", lambda: self.cluster.active() not in (None, node), 60)
         self.cluster.start_node(node)
-        self.cluster.wait_whole(40)
+        self.cluster.wait_whole(60)
 
     def close(self):
         self.family.close()
@@ -78,13 +78,14 @@ def restart(build, check):
                   pair.family["nat-" + node].pid == before[node] and
                   "haven-nat: the node is back" in pair.family["nat-" + node].tail(),
                   " / ".join(pair.family["nat-" + node].tail(3)))
-        check("the other node serves now", pair.cluster.active() not in (None, active))
-        # The one that was taken back takes over with the table that it was brought.
-        moved = pair.cluster.ctl("switchover", "nat0", "--yes",
-                                 nodes=[pair.cluster.active() or active])
-        check("the work moves back to it", moved.returncode == 0, moved.stderr)
-        wait_until("it does not serve", lambda: pair.cluster.active() == active, 20)
-        pair.cluster.wait_whole()
+        # The one that was taken back takes over with the table that it was brought; a host that
+        # stops its loops for long may have moved the work already.
+        if pair.cluster.active() != active:
+            moved = pair.cluster.ctl("switchover", "nat0", "--yes",
+                                     nodes=[pair.cluster.active() or active])
+            check("the work moves back to it", moved.returncode == 0, moved.stderr)
+        wait_until("it does not serve", lambda: pair.cluster.active() == active, 60)
+        pair.cluster.wait_whole(60)
         pair.lab.verify(30)
         report = pair.lab.settle()
         check("every flow keeps its translation",

@@ -11,7 +11,8 @@
  * line "BAD …" and ends the program.
  *
  * Reads commands, one word a line: "check" stops the changes, waits until the worker is primary and
- * a commit of it is acknowledged, compares everything and answers "OK" with figures; "quit".
+ * a commit of it is acknowledged, compares everything and answers "OK" with figures; "forget"
+ * removes one component behind the threads' backs, which must be noticed; "quit".
  */
 #include <poll.h>
 #include <pthread.h>
@@ -27,7 +28,7 @@
 #include "haven.h"
 
 #define COMPONENTS_MAX 65536u
-#define PATIENT_MS 20000u
+#define PATIENT_MS 90000u
 #define POSTS 32u
 #define LOADS 1000u
 
@@ -315,6 +316,16 @@ static void check(void)
 	fflush(stdout);
 }
 
+static void forget(void)
+{
+	struct haven_request q = {.kind = HAVEN_REQUEST_REMOVE, .handle = handle[0]};
+
+	if (haven_request_call(h, &q, 1, PATIENT_MS))
+		bad("remove: %s", haven_strerror(q.result));
+	/* The reader ends the program. */
+	pause();
+}
+
 /* False: "quit", or nobody is there any more. */
 static bool command(void)
 {
@@ -322,9 +333,12 @@ static bool command(void)
 
 	if (!fgets(line, sizeof(line), stdin) || strcmp(line, "quit\n") == 0)
 		return false;
-	if (strcmp(line, "check\n") != 0)
+	if (strcmp(line, "forget\n") == 0)
+		forget();
+	else if (strcmp(line, "check\n") == 0)
+		check();
+	else
 		bad("what is %s", line);
-	check();
 	return true;
 }
 

@@ -147,6 +147,21 @@ Test(client_reattach, the_baton_stays_with_the_worker_until_he_has_gone_over)
 	cr_expect_eq(table_committed(&node.table[0], 0), 1);
 }
 
+/* The new gate is being changed at that very moment: the old role is over all the same. */
+Test(client_reattach, a_role_does_not_outlive_its_node)
+{
+	be_primary(9);
+	restart(false);
+	cr_assert_eq(haven_reattach(a.h), 0);
+	fake_gate(&node, 0)->version++;
+	cr_expect(haven_poll(a.w) & HAVEN_CHANGE_REATTACHED);
+	cr_expect_eq(haven_role(a.w, 0), HAVEN_OFFLINE);
+	cr_expect_eq(haven_put(a.w, a.t, "key00001", "value001"), -HAVEN_EROLE);
+	fake_gate(&node, 0)->version++;
+	haven_poll(a.w);
+	cr_expect_eq(slot0()->confirmed[0], fake_gate(&node, 0)->generation);
+}
+
 Test(client_reattach, gates_that_count_from_below_are_refused)
 {
 	uint64_t handle = haven_component_handle(a.c);
