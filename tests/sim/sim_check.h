@@ -101,7 +101,9 @@ struct sim_heard {
 struct sim_voter {
 	uint64_t born_ns;                /**< on its clock */
 	uint64_t promised_ns[SIM_NODES]; /**< on its clock: end of its promise to each */
-	ballot_t accepted;               /**< in its last beat */
+	ballot_t accepted;               /**< in its last beat … */
+	uint64_t vote_epoch;             /**< … and the epoch of its view */
+	uint64_t steps_down_ns; /**< on its clock: end of its own lease when it cast that vote */
 	struct sim_heard heard[SIM_NODES];
 	uint64_t kept_ns[SIM_NODES]; /**< global: end of the promises of its earlier lives */
 };
