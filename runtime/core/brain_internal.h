@@ -5,6 +5,7 @@
  *   brain_agree.c   planning, proposing, committing views
  *   brain_role.c    roles, leases, releases, switchover
  *   brain_mirror.c  sessions, acknowledgements, replicas
+ *   brain_copies.c  what a new view means for the copies
  */
 #ifndef HAVEN_BRAIN_INTERNAL_H
 #define HAVEN_BRAIN_INTERNAL_H
@@ -108,6 +109,15 @@ static inline uint64_t slot_bit(unsigned n)
 	return (uint64_t)1 << n;
 }
 
+/* The least slot in the set, which is not empty; it is taken out. */
+static inline unsigned brain_take_slot(uint64_t *set)
+{
+	unsigned n = (unsigned)__builtin_ctzll(*set);
+
+	*set &= *set - 1;
+	return n;
+}
+
 /* ---- brain.c ---- */
 /** A zeroed output (its frame untouched), or NULL when there is no room: then `more` is set. */
 struct brain_output *brain_out(struct brain_outputs *out, enum brain_output_kind kind);
@@ -151,10 +161,14 @@ void brain_mirror_on_committed(struct brain *b, const struct brain_event *e);
 void brain_mirror_on_frame(struct brain *b, const struct frame *f, struct brain_outputs *out);
 void brain_mirror_on_ack(struct brain *b, const struct frame *f);
 void brain_mirror_on_applied(struct brain *b, const struct brain_event *e);
-void brain_mirror_on_commit(struct brain *b, const struct view *was, struct brain_outputs *out);
 void brain_mirror_on_copy_lost(struct brain *b, unsigned i);
 void brain_mirror_tick(struct brain *b, struct brain_outputs *out);
 /** Everything committed in the instance's lanes is acknowledged by its in-sync set. */
 bool brain_mirror_drained(const struct brain *b, unsigned i);
+
+/* ---- brain_copies.c ---- */
+void brain_mirror_on_commit(struct brain *b, const struct view *was, struct brain_outputs *out);
+/** Tell what is left to be told of what the last view brought about. */
+void brain_mirror_tell(struct brain *b, struct brain_outputs *out);
 
 #endif

@@ -8,25 +8,26 @@
  * lay behind the cut was never acknowledged and is gone. A record counts as acknowledged from the
  * instant a brain says so.
  *
- * Which check stands for which invariant (and when it runs):
- *   C1   sim_check_acting (every gate, confirmation), sim_check_brains (every turn)
- *   C2   sim_check_view (every step), sim_check_role (every role told)
- *   C3   sim_check_view (every step), sim_check_role, sim_check_peer (every beat taken: lives and
- *        beats do not go back either)
- *   C4   sim_check_store (every frame applied), node_store (nothing is applied without a frame)
- *   C5   sim_check_promoted (who begins to act), sim_check_acked (every acknowledgement),
- *        check_loss (every new view)
- *   C6   sim_check_promoted (position and content of each lane are those of a whole commit)
- *   C7   sim_check_promoted, sim_check_commit (every commit), net_fill (every frame filled),
- *        world_rests (at the end all copies are equal)
- *   C8   sim_check_promoted: who begins to act is named in sync by the newest view it knows
- *   C9   sim_check_beat (every beat of a voter), sim_check_lease (every lease told is covered by
- *        promises of a majority)
- *   C10  sim_check_role, sim_check_released (every release)
- *   C11  world_converge (the liveness phase of every seed)
- *   C12  world_rests (views stand still), sim_check_suspected (every suspicion), incumbent_kept
- *        (every vote)
- *   C13  sim_check_answered (every command), sim_check_released (a switchover leaves no commit)
+ * Which check stands for which invariant, and when it runs:
+ *
+ * - C1: sim_check_acting (every gate and confirmation), sim_check_brains (every turn)
+ * - C2: sim_check_view (every step), sim_check_role (every role told)
+ * - C3: sim_check_view, sim_check_role, sim_check_peer (every beat: lives and beats neither go
+ * back)
+ * - C4: sim_check_store (every frame applied), node_store (nothing is applied without a frame)
+ * - C5: sim_check_promoted (who begins to act), sim_check_acked (every acknowledgement), check_loss
+ *   (every new view), sim_check_standby (copies in sync, every few turns)
+ * - C6: sim_check_promoted, sim_check_standby: each lane stands at the end of a commit
+ * - C7: the same two, for content; sim_check_commit (every commit), net_fill (every frame filled),
+ *   world_rests (at the end all copies are equal)
+ * - C8: sim_check_promoted: who begins to act is in sync by its view, and has everything
+ * - C9: sim_check_beat (every beat of a voter), sim_check_lease (every lease that is told is
+ * covered by the promises of a majority)
+ * - C10: sim_check_role, sim_check_released (every release)
+ * - C11: world_converge (the liveness phase of every seed)
+ * - C12: world_rests (views stand still), sim_check_suspected (every suspicion), incumbent_kept
+ *   (every vote)
+ * - C13: sim_check_answered (every command), sim_check_released (a switchover leaves no commit)
  */
 #ifndef HAVEN_SIM_CHECK_H
 #define HAVEN_SIM_CHECK_H
@@ -100,7 +101,9 @@ struct sim_heard {
 struct sim_voter {
 	uint64_t born_ns;                /**< on its clock */
 	uint64_t promised_ns[SIM_NODES]; /**< on its clock: end of its promise to each */
-	ballot_t accepted;               /**< in its last beat */
+	ballot_t accepted;               /**< in its last beat … */
+	uint64_t vote_epoch;             /**< … and the epoch of its view */
+	uint64_t steps_down_ns; /**< on its clock: end of its own lease when it cast that vote */
 	struct sim_heard heard[SIM_NODES];
 	uint64_t kept_ns[SIM_NODES]; /**< global: end of the promises of its earlier lives */
 };
@@ -201,6 +204,8 @@ void sim_check_store(struct sim_world *w, struct sim_node *n, unsigned instance,
  *  included. Without it `*lane` and `*why` tell what is wrong. */
 bool sim_check_copy(const struct sim_world *w, const struct sim_node *n, unsigned instance,
 		    unsigned *lane, enum sim_invariant *why);
+/** Now and then: a copy that counts is, at any instant, the lineage up to one of its commits. */
+void sim_check_standby(struct sim_world *w, struct sim_node *n);
 /** True when every instance has one acting primary and all the in-sync secondaries it can have. */
 bool sim_check_whole(const struct sim_world *w);
 /** True when, besides, nothing is in flight and all copies are equal. */

@@ -182,17 +182,11 @@ static void fault_outage(struct sim_world *w)
 				     SIM_EV_STORM, n, SIM_NONE, 1);
 }
 
-void sim_fault_strike(struct sim_world *w, enum sim_fault fault)
+static void fault_now(struct sim_world *w, enum sim_fault fault, unsigned node, unsigned instance,
+		      uint64_t span)
 {
 	uint64_t lease = w->options.lease_ns;
-	unsigned instance = (unsigned)prng_below(&w->prng, w->options.instances);
-	unsigned node = fault_target(w, instance);
-	uint64_t span = sim_duration(w, 1000, w->options.span_ns);
 
-	if (!w->faults_on)
-		return;
-	w->stats.faults[fault]++;
-	fault_schedule(w, fault);
 	switch (fault) {
 	case SIM_FAULT_CUT:
 		fault_cut(w, node, span);
@@ -247,6 +241,19 @@ void sim_fault_strike(struct sim_world *w, enum sim_fault fault)
 	case SIM_FAULT_COUNT:
 		break; /* these strike frames and turns, not at instants of their own */
 	}
+}
+
+void sim_fault_strike(struct sim_world *w, enum sim_fault fault)
+{
+	unsigned instance = (unsigned)prng_below(&w->prng, w->options.instances);
+	unsigned node = fault_target(w, instance);
+	uint64_t span = sim_duration(w, 1000, w->options.span_ns);
+
+	if (!w->faults_on)
+		return;
+	w->stats.faults[fault]++;
+	fault_schedule(w, fault);
+	fault_now(w, fault, node, instance, span);
 }
 
 void sim_fault_end(struct sim_world *w)

@@ -69,6 +69,33 @@ bool sim_check_copy(const struct sim_world *w, const struct sim_node *n, unsigne
 	return true;
 }
 
+void sim_check_standby(struct sim_world *w, struct sim_node *n)
+{
+	struct sim_check *c = &w->check;
+	unsigned node = sim_node_index(w, n);
+	enum sim_invariant why;
+	unsigned lane;
+
+	for (unsigned i = 0; i < w->options.instances; i++) {
+		const struct view_instance *in = &c->view.instance[i];
+
+		/* Once its holder has begun to act, so that it is known where the lineage goes on.
+		 */
+		if (c->lost[i] || in->holder == node || in->holder != c->owner[i] ||
+		    !(in->in_sync & node_bit(node)) || n->epoch != c->view.epoch ||
+		    !n->app[i].alive || n->app[i].known_life != n->app[i].life ||
+		    !sim_claims_whole(n, i))
+			continue;
+		w->stats.checks[SIM_C7]++;
+		if (!sim_check_copy(w, n, i, &lane, &why))
+			sim_fail(w, why, node, i,
+				 "a standby in sync is not a committed prefix (lane, its last, "
+				 "acknowledged)",
+				 lane, table_committed(&n->app[i].table, lane),
+				 c->lineage[i][lane].base_seq);
+	}
+}
+
 /* The state was lost: whatever the new primary holds is the state now. */
 static void lineage_adopt(const struct sim_world *w, struct sim_lineage *line,
 			  const struct table *t, unsigned lane)

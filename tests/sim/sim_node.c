@@ -7,6 +7,8 @@
 
 /* A brain that is not done after so many ticks at one instant never will be. */
 #define TICKS_MAX 256u
+/* Turns between two looks at a standby's content. */
+#define STANDBY_TURNS 16u
 #define WALL_START_NS 1763800000000000000ull
 
 unsigned sim_node_index(const struct sim_world *w, const struct sim_node *n)
@@ -334,6 +336,8 @@ void sim_node_tick(struct sim_world *w, struct sim_node *n, uint32_t turn)
 				 "the brain always has more to do", 0, 0, 0);
 	}
 	sim_check_brains(w, n);
+	if (++n->turns % STANDBY_TURNS == 0)
+		sim_check_standby(w, n);
 	n->in_turn = false;
 	sim_node_wake(w, n,
 		      n->rx_count ? w->options.wake_ns : interval / 8 + prng_below(&w->prng, pace));

@@ -101,16 +101,23 @@ void sim_check_died(struct sim_world *w, struct sim_node *n)
 void sim_check_lease(struct sim_world *w, struct sim_node *n, uint64_t until_ns)
 {
 	unsigned node = sim_node_index(w, n), covered = 0;
+	const struct sim_voter *v = &w->check.voter[node];
 	uint64_t until;
 
 	if (until_ns <= sim_node_now(w, n))
 		return;
 	w->stats.checks[SIM_C9]++;
+	if (v->accepted && v->accepted == n->brain->agree.accepted &&
+	    v->vote_epoch == n->brain->agree.view.epoch &&
+	    until_ns + w->options.guard_ns > v->steps_down_ns)
+		sim_fail(w, SIM_C9, node, SIM_NONE,
+			 "stretches its lease after it has voted to give a role up (to, was)",
+			 until_ns + w->options.guard_ns, v->steps_down_ns, 0);
 	until = sim_clock_global(&n->clock, until_ns + w->options.guard_ns);
 	for (uint32_t left = w->options.voters; left; left &= left - 1) {
-		unsigned v = (unsigned)__builtin_ctz(left);
+		unsigned k = (unsigned)__builtin_ctz(left);
 
-		covered += v == node || promise_end(w, v, node) >= until;
+		covered += k == node || promise_end(w, k, node) >= until;
 	}
 	if (covered <= sim_bits(w->options.voters) / 2)
 		sim_fail(w, SIM_C9, node, SIM_NONE,
@@ -158,9 +165,14 @@ void sim_check_beat(struct sim_world *w, struct sim_node *n, const struct frame 
 	}
 	if (beat->accepted)
 		promise_carried(w, n, beat);
-	if (beat->accepted && beat->accepted != v->accepted)
+	if (beat->accepted && (beat->accepted != v->accepted || a->view.epoch != v->vote_epoch)) {
 		incumbent_kept(w, n);
+		v->steps_down_ns = agree_displaces(a, &a->accepted_view, node)
+					   ? n->brain->lease.until_ns + w->options.guard_ns
+					   : UINT64_MAX;
+	}
 	v->accepted = beat->accepted;
+	v->vote_epoch = a->view.epoch;
 }
 
 /* ---- releases, suspicions ---------------------------------------------------------------------

@@ -110,7 +110,8 @@ struct sim_node {
 	uint64_t turn_at, paused_until;
 	uint64_t asleep_until, slept_ns, naps; /**< pauses and stalls of this node so far */
 	uint64_t deaf_until;                   /**< its machine is suspended: what comes is lost */
-	uint32_t turn;                         /**< id of the scheduled turn; others are void */
+	uint32_t turns;
+	uint32_t turn; /**< id of the scheduled turn; others are void */
 	bool in_turn;
 	uint32_t rx[SIM_RX_MAX], rx_head, rx_count;
 	struct sim_app app[SIM_INSTANCES];
