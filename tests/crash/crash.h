@@ -78,7 +78,7 @@ struct crash_case {
 struct crash_op {
 	const char *name;
 	unsigned starts; /**< bit per start state in which it makes sense */
-	bool files;      /**< it makes or renames files: look after each system call */
+	unsigned forms;  /**< least number of variants that are stepped; 0: as everywhere */
 	/* in the child */
 	void (*setup)(struct crash_case *c); /**< prepare the start state */
 	void (*run)(struct crash_case *c);   /**< the operation, stepped */
@@ -114,6 +114,11 @@ __attribute__((format(printf, 2, 3))) void crash_fault(struct crash_case *c, con
 void crash_region_add(struct crash_case *c, const void *live, size_t bytes);
 void crash_regions_drop(struct crash_case *c);
 
+/** In a child or in prepare(): fork a process that does `work` and is killed by SIGKILL as soon as
+ * it has stored `stores` times into that shared memory, in the middle of it; or at its end. */
+void crash_death(struct crash_case *c, void (*work)(struct crash_case *c), const void *memory,
+		 size_t bytes, unsigned stores);
+
 const char *crash_start_name(enum crash_start start);
 
 /** What one case gave; in memory shared by all workers. */
@@ -128,11 +133,11 @@ struct crash_tally {
 	uint32_t done;     /**< the case has been worked off */
 };
 
-/** How much of each pass; one in N boundaries, 0: none. */
+/** How much of each pass. */
 struct crash_effort {
 	unsigned variants;      /**< of each start state, in the look pass */
 	unsigned kill_rest;     /**< kills at 1 in N of the boundaries that changed nothing */
-	unsigned stops;         /**< stops per case, spread evenly; 0: at every boundary */
+	unsigned stops;         /**< stops per case at most, spread evenly over its boundaries */
 	unsigned kill_variants; /**< variants that are also killed and stopped */
 	bool kills;             /**< real kills at all */
 };

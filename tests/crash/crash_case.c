@@ -22,10 +22,16 @@
 #include "haven_assert.h"
 #include "step.h"
 
+/** Kills at boundaries that changed nothing, of one case. */
+#define REST_KILLS_MAX 64u
+/** Arrivals at one address after which a boundary is taken for far away. */
+#define HITS_MAX 256u
 /** Failures of one case that are printed. */
 #define PRINTED 3
 /** An operation that takes more than this does not end. */
 #define STEPS_MAX 2000000u
+/** Steps of an earlier writer that is to die. */
+#define DEATH_STEPS 20000u
 #define CONTENTS_MAX 65536u
 #define DEATH_TIMEOUT_MS 10000
 
@@ -160,6 +166,34 @@ static void child_run(struct crash_case *c)
 		c->op->after(c);
 	stage->finished = 1;
 	_exit(0);
+}
+
+void crash_death(struct crash_case *c, void (*work)(struct crash_case *c), const void *memory,
+		 size_t bytes, unsigned stores)
+{
+	uint8_t *last = malloc(bytes);
+	pid_t child = fork();
+	uintptr_t at;
+
+	if (child == 0) {
+		step_begin();
+		work(c);
+		step_end(&(uint32_t){0});
+		_exit(0);
+	}
+	CRASH_EXPECT(c, last != NULL && child > 0 && step_await(child, &at));
+	if (c->stage->fault[0])
+		return;
+	memcpy(last, memory, bytes);
+	for (unsigned i = 0; i < DEATH_STEPS && stores && step_one(child, &at) == 1; i++) {
+		if (memcmp(last, memory, bytes) == 0)
+			continue;
+		memcpy(last, memory, bytes);
+		stores--;
+	}
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	free(last);
 }
 
 static bool child_start(struct crash_case *c, enum crash_pass pass)
@@ -312,7 +346,7 @@ static void pass_look(struct crash_case *c, struct crash_tally *t, struct places
 		counts = regions_changed(c) || kernel;
 		if (more >= 0)
 			places_note(places, c->step, c->at, counts);
-		if (more >= 0 && counts && (!kernel || c->op->files || c->regions)) {
+		if (more >= 0 && counts) {
 			contents_note(contents, c);
 			c->op->look(c);
 		}
@@ -376,17 +410,21 @@ static void at_place(struct crash_case *c, enum crash_pass pass, const struct st
 	t->failures += c->failures - before;
 }
 
+/** Every boundary that counts is killed at, and some of the rest; stops are spread over all. A
+ *  boundary in the midst of a long repetition takes long to come to and is like its neighbours. */
 static void passes_real(struct crash_case *c, const struct crash_effort *effort,
 			struct crash_tally *t, const struct places *p)
 {
-	/* Spread over all boundaries, the first and the last included. */
-	uint64_t stops = effort->stops && effort->stops < p->n ? effort->stops : p->n, done = 0;
+	uint64_t stops = effort->stops < p->n ? effort->stops : p->n, done = 0;
+	uint64_t rest = p->n / REST_KILLS_MAX > effort->kill_rest ? p->n / REST_KILLS_MAX
+								  : effort->kill_rest;
 
 	for (uint64_t i = 0; i < p->n; i++) {
-		if (effort->kills &&
-		    (p->counts[i] || (effort->kill_rest && i % effort->kill_rest == 0)))
+		bool near = p->all[i].hit <= HITS_MAX;
+
+		if (effort->kills && (p->counts[i] || (near && i % rest == 0)))
 			at_place(c, PASS_KILL, &p->all[i], t);
-		if (c->op->world && done * (p->n - 1) <= i * (stops - 1)) {
+		if (c->op->world && near && done * (p->n - 1) <= i * (stops - 1)) {
 			done++;
 			at_place(c, PASS_STOP, &p->all[i], t);
 		}
@@ -395,7 +433,9 @@ static void passes_real(struct crash_case *c, const struct crash_effort *effort,
 
 void crash_case_run(struct crash_case *c, const struct crash_effort *effort, struct crash_tally *t)
 {
-	for (unsigned v = 0; v < effort->variants; v++) {
+	unsigned variants = effort->variants > c->op->forms ? effort->variants : c->op->forms;
+
+	for (unsigned v = 0; v < variants; v++) {
 		struct places places = {0};
 
 		c->variant = v;

@@ -163,8 +163,12 @@ static void gate_moving(struct view *v, const struct registry_gate *live,
 static void gates_judge(struct view *v)
 {
 	for (uint32_t i = 0; i < YARD_GATES; i++) {
-		const struct registry_gate *live = &v->r->gates[i], *before = &v->s->gate[i];
+		const struct registry_gate *live = &v->r->gates[i];
+		struct registry_gate then = v->s->gate[i], *before = &then;
 
+		/* What was retired before is free at the end. */
+		if (v->over && live->component == REGISTRY_NONE)
+			then.component = REGISTRY_NONE;
 		if (i - v->s->gate_first >= v->s->gates)
 			CRASH_CHECK(v->c, memcmp(live, before, sizeof(*live)) == 0,
 				    "gate %u changed and is nobody's business", i);
@@ -183,10 +187,12 @@ static void gates_judge(struct view *v)
 static void lanes_judge(struct view *v)
 {
 	for (uint32_t i = 0; i < YARD_LANES; i++) {
+		struct registry_lane then = v->s->lane[i];
+
+		if (v->over && v->r->lanes[i].component == REGISTRY_NONE)
+			then.component = REGISTRY_NONE;
 		if (i - v->s->lane_first >= v->s->lanes)
-			CRASH_CHECK(v->c,
-				    memcmp(&v->r->lanes[i], &v->s->lane[i],
-					   sizeof(struct registry_lane)) == 0,
+			CRASH_CHECK(v->c, memcmp(&v->r->lanes[i], &then, sizeof(then)) == 0,
 				    "lane line %u changed and is nobody's business", i);
 	}
 }

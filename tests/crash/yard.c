@@ -2,19 +2,14 @@
 /*
  * The child's side: a registry in the start state.
  */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "registry_stage.h"
-#include "step.h"
 
-/** Steps that an operation of the yard takes at most. */
-#define DEATH_STEPS 20000
 /** Stores after which the earlier writer of START_DEAD dies: one of these. */
 #define DEATH_STORES 41u
 
@@ -158,52 +153,39 @@ static void wind_up(struct yard *y)
 
 /* ---- an earlier writer that died ------------------------------------------------------------- */
 
-static void die_at_work(struct yard *y, unsigned variant)
-{
-	struct registry_component next = yard_component(9, 1);
-	uint64_t last = y->live[y->n_live - 1];
+static struct {
+	struct yard *yard;
+	struct registry_component next; /**< what it would have updated or added */
+} dying;
 
-	step_begin();
-	switch (variant % 3) {
+/** One of the three changes, in the middle of which it dies. */
+static void work_of_the_dead(struct crash_case *c)
+{
+	struct yard *y = dying.yard;
+
+	switch (c->variant % 3) {
 	case 0:
-		registry_get_copy(&y->r, last, &next);
-		next.hot.load ^= 1;
-		registry_update(&y->r, &next, &y->rcu);
+		registry_update(&y->r, &dying.next, &y->rcu);
 		break;
 	case 1:
-		registry_remove(&y->r, last, &y->rcu);
+		registry_remove(&y->r, y->live[y->n_live - 1], &y->rcu);
 		break;
 	default:
-		registry_add(&y->r, &next, NULL);
+		registry_add(&y->r, &dying.next, NULL);
 		break;
 	}
-	step_end(&(uint32_t){0});
-	_exit(0);
 }
 
-/** A process with this registry dies by SIGKILL after its `stores`th store in the middle of an
- *  operation (or at its end). */
-static void death_of_a_writer(struct crash_case *c, struct yard *y, unsigned stores)
+static void death_of_a_writer(struct crash_case *c, struct yard *y)
 {
-	uint8_t *last = malloc(y->r.size_bytes);
-	pid_t child = fork();
-	uintptr_t at;
-
-	if (child == 0)
-		die_at_work(y, c->variant);
-	CRASH_EXPECT(c, last != NULL && child > 0 && step_await(child, &at));
-	if (c->stage->fault[0])
-		return;
-	memcpy(last, y->r.base, y->r.size_bytes);
-	for (unsigned i = 0; i < DEATH_STEPS && stores && step_one(child, &at) == 1; i++) {
-		if (memcmp(last, y->r.base, y->r.size_bytes) == 0)
-			continue;
-		memcpy(last, y->r.base, y->r.size_bytes);
-		stores--;
+	dying.yard = y;
+	dying.next = yard_component(9, 1);
+	if (c->variant % 3 == 0) {
+		registry_get_copy(&y->r, y->live[y->n_live - 1], &dying.next);
+		dying.next.hot.load ^= 1;
 	}
-	kill(child, SIGKILL);
-	waitpid(child, NULL, 0);
-	free(last);
+	crash_death(c, work_of_the_dead, y->r.base, y->r.size_bytes,
+		    1 + c->variant * 7 % DEATH_STORES);
 }
 
 void yard_abandon(struct yard *y)
@@ -300,7 +282,7 @@ void yard_make(struct crash_case *c, struct yard *y)
 	if (c->start == START_RETIRED)
 		retire_some(c, y);
 	if (c->start == START_DEAD) {
-		death_of_a_writer(c, y, 1 + c->variant * 7 % DEATH_STORES);
+		death_of_a_writer(c, y);
 		take_over(c, y);
 		events_fill(c, y, 2);
 		gates_dress(y);
