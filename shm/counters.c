@@ -120,7 +120,7 @@ static bool text_set(char *to, size_t size, const char *from)
 {
 	int n = snprintf(to, size, "%s", from ? from : "");
 
-	return n >= 0 && (size_t)n < size;
+	return (size_t)n < size; /* an error is larger than any size */
 }
 
 static const char *entry_fill(struct counter_entry *e, const struct counter_spec *spec)

@@ -204,10 +204,34 @@ void copying_reader(struct stress_thread *t)
 	}
 }
 
-/** Follows the events and the count of changes. */
+/** The changes up to where it stands: each once, in order, or told as missed (W3). */
+static void follow_changes(struct stress *s, uint64_t *position, uint64_t *missed)
+{
+	uint64_t from = *position, before = *missed, counted = registry_changes(&node), seq;
+	struct registry_change change;
+
+	while ((seq = registry_watch_read(&node, position, &change, missed))) {
+		if (seq != from + 1 + (*missed - before))
+			stress_fail(s, "changes are miscounted");
+		if (change.slot != registry_slot_of(change.handle) ||
+		    change.kind >= REGISTRY_CHANGE_KINDS ||
+		    strncmp(change.name, "component-", 10) != 0)
+			stress_fail(s, "change %llu is torn", (unsigned long long)seq);
+		from = seq;
+		before = *missed;
+		registry_counted[COUNT_CHANGES]++;
+	}
+	/* What the count showed before the ring was read is in the ring, or was missed. */
+	if (*position < counted)
+		stress_fail(s, "change %llu is counted and not in the ring",
+			    (unsigned long long)counted);
+}
+
+/** Follows events, changes and the count of changes. */
 void watching_reader(struct stress_thread *t)
 {
 	uint64_t position = 0, missed = 0, read = 0, first = 0, changes = 0, last = 0;
+	uint64_t change = 0, change_missed = 0;
 
 	while (!stress_stopped(t->stress)) {
 		uint64_t now = registry_changes(&node);
@@ -216,6 +240,7 @@ void watching_reader(struct stress_thread *t)
 		if (now < changes)
 			stress_fail(t->stress, "the count of changes went back");
 		changes = now;
+		follow_changes(t->stress, &change, &change_missed);
 		stress_round(t);
 		if (!event_ring_read(node.events, node.shape.events, &position, &e, &missed)) {
 			sched_yield();
@@ -230,4 +255,5 @@ void watching_reader(struct stress_thread *t)
 	}
 	registry_counted[COUNT_EVENTS] = read;
 	registry_counted[COUNT_MISSED] = missed;
+	registry_counted[COUNT_CHANGES_MISSED] = change_missed;
 }

@@ -19,8 +19,9 @@ static struct rcu_domain rcu;
 static uint64_t handle[NAMES];
 
 static const char *const counted_names[COUNTED] = {
-	"quiescent looks", "looks past a point", "sections",    "components iterated", "copies",
-	"copies given up", "whole checks",       "events read", "events missed"};
+	"quiescent looks", "looks past a point", "sections",      "components iterated",
+	"copies",          "copies given up",    "whole checks",  "events read",
+	"events missed",   "changes read",       "changes missed"};
 
 void component_fill(struct registry_component *c, unsigned name, uint64_t number)
 {

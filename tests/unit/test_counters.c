@@ -311,6 +311,30 @@ Test(counters, the_check_without_memory_compares_less)
 	}
 }
 
+Test(counters, a_gauge_is_kept_and_a_help_that_does_not_fit_is_refused)
+{
+	struct counter_spec spec = {.name = "gauge", .kind = COUNTER_GAUGE};
+	char help[COUNTER_HELP_MAX + 1];
+	uint64_t *word;
+
+	memset(help, 'h', sizeof(help));
+	help[COUNTER_HELP_MAX] = 0;
+	cr_assert_eq(counters_add(&c, &spec, &word, &error), 0, "%s", error.text);
+	spec.name = "other";
+	spec.help = help;
+	cr_assert_eq(counters_add(&c, &spec, &word, &error), -HAVEN_EINVAL);
+	cr_assert_not_null(strstr(error.text, "help"), "%s", error.text);
+}
+
+Test(counters, a_label_without_a_value_ends_the_text)
+{
+	char key[COUNTER_LABELS_MAX], value[COUNTER_LABELS_MAX];
+
+	cr_assert_str_eq(counter_label("key", key, value), "");
+	cr_assert_str_eq(key, "key");
+	cr_assert_str_eq(value, "");
+}
+
 /** Entry 0 with a text that is filled to its end with `with`. */
 static void expect_refused(size_t offset, size_t size, char with)
 {
