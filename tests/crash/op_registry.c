@@ -60,6 +60,8 @@ static void expect_added(struct crash_case *c, uint64_t handle, int full)
 	k->value[0] = next;
 	k->value[0].hot.handle = handle;
 	k->value[0].hot.gate_first = registry_gates_find(&yard.r, next.hot.instances);
+	s->change = REGISTRY_ADDED;
+	s->change_handle = handle;
 	s->gate_first = k->value[0].hot.gate_first;
 	s->gates = next.hot.instances;
 	if (yard.r.writer->free_slots == 0) {
@@ -101,6 +103,8 @@ static void setup_update(struct crash_case *c)
 
 	s->wanted = k ? 0 : -HAVEN_ESTALE;
 	s->tells = true;
+	s->change = REGISTRY_UPDATED;
+	s->change_handle = target;
 	if (!k)
 		return;
 	next = k->value[0];
@@ -120,6 +124,8 @@ static void setup_remove(struct crash_case *c)
 
 	s->wanted = k ? 0 : -HAVEN_ESTALE;
 	s->tells = true;
+	s->change = REGISTRY_REMOVED;
+	s->change_handle = target;
 	s->lanes = YARD_LANES;
 	gates_move(c, target);
 	if (!k)

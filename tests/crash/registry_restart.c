@@ -48,10 +48,17 @@ int registry_restart(struct registry *r, const char *old_dir, const char *new_di
 	config.shape = old.shape;
 	/* The same as before, so that names fall into the same buckets. */
 	config.incarnation = old.header->incarnation;
-	config.generation_floor = load_relaxed(&old.header->generation);
-	status = registry_create(r, new_dir, &config, NULL);
+	status = registry_floors(&old, &config.generation_floor, &config.rcu_epoch_floor);
 	if (!status)
+		status = registry_prepare(r, new_dir, &config, NULL);
+	if (!status) {
 		status = clients ? adopt_clients(r, clients) : adopt_all(r, &old);
+		/* Nobody sees it before everybody is in it. */
+		if (status)
+			registry_discard(r);
+		else
+			status = registry_publish(r, NULL);
+	}
 	registry_close(&old);
 	return status;
 }

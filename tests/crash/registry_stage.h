@@ -18,6 +18,7 @@
 #define YARD_LANES 8u
 #define YARD_EVENTS 4u
 #define YARD_CHANGES 4u
+#define YARD_COUNTERS_BYTES 1024u
 #define YARD_INCARNATION 7u
 /** Above every wall clock: what is made is the same in every child. */
 #define YARD_FLOOR (1ull << 40)
@@ -61,6 +62,8 @@ struct registry_stage {
 	uint64_t event_position; /**< of a reader that fell behind */
 	bool event_moves;
 	bool tells; /**< the operation raises the count of changes before it opens an epoch (W2) */
+	enum registry_change_kind change; /**< that it tells, and of whom */
+	uint64_t change_handle;
 	int result, wanted; /**< of the operation */
 };
 
@@ -82,6 +85,7 @@ static inline struct registry_stage *registry_stage(const struct crash_case *c)
 
 /** Component number `k` in its `revision`th form: everything in it follows from the two. */
 struct registry_component yard_component(unsigned k, unsigned revision);
+struct registry_shape yard_shape(void);
 /** Make the registry of the case's start state in the case's folder and note what is known. */
 void yard_make(struct crash_case *c, struct yard *y);
 /** Note what stands in the registry now; the operation starts from here. */

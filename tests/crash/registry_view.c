@@ -230,6 +230,40 @@ static void events_from(struct view *v, uint64_t position)
 			    (unsigned long long)(newest - v->s->event_position));
 }
 
+/** The ring of changes, from where the operation began: its change, once, whole, and not after the
+ *  count (W3); from the oldest: every lost one is counted. */
+static void changes_judge(struct view *v, bool told)
+{
+	uint64_t position = v->s->changes, missed = 0, got = 0;
+	struct registry_change change;
+
+	while (registry_watch_read(v->r, &position, &change, &missed)) {
+		const struct known *k = NULL;
+
+		got++;
+		for (uint32_t i = 0; i < v->s->n_known; i++) {
+			if (v->s->known[i].value[0].hot.handle == v->s->change_handle)
+				k = &v->s->known[i];
+		}
+		CRASH_CHECK(v->c,
+			    k && v->s->tells && change.handle == v->s->change_handle &&
+				    change.kind == v->s->change &&
+				    change.slot == registry_slot_of(change.handle) &&
+				    memcmp(change.name, k->value[0].hot.name, HAVEN_NAME_MAX) == 0,
+			    "the change told is not the one made");
+	}
+	CRASH_CHECK(v->c, got + missed == position - v->s->changes && got <= 1 && !missed,
+		    "%llu changes are told, %llu missed", (unsigned long long)got,
+		    (unsigned long long)missed);
+	CRASH_CHECK(v->c, !told || got == 1, "the count is raised before its change is told (W3)");
+	position = missed = got = 0;
+	while (registry_watch_read(v->r, &position, &change, &missed))
+		got++;
+	CRASH_CHECK(v->c, got + missed == position,
+		    "%llu changes read and %llu told as missed of %llu", (unsigned long long)got,
+		    (unsigned long long)missed, (unsigned long long)position);
+}
+
 static void tell(void *context, enum registry_finding kind, const char *sentence)
 {
 	struct view *v = context;
@@ -267,6 +301,7 @@ void registry_view(struct crash_case *c, const struct registry *r, bool over)
 		    "the epoch is open before the change is told (W2)");
 	gates_judge(&v);
 	lanes_judge(&v);
+	changes_judge(&v, told);
 	events_from(&v, s->event_position);
 	v.over = over || told;
 	for (uint32_t i = 0; i < s->n_known; i++)

@@ -120,14 +120,25 @@ static void churn(struct crash_case *c, struct yard *y)
 	}
 }
 
+struct registry_shape yard_shape(void)
+{
+	return (struct registry_shape){.components = YARD_COMPONENTS,
+				       .spare = YARD_SPARE,
+				       .gates = YARD_GATES,
+				       .lanes = YARD_LANES,
+				       .clients = 1,
+				       .events = YARD_EVENTS,
+				       .changes = YARD_CHANGES,
+				       .counters_bytes = YARD_COUNTERS_BYTES};
+}
+
 static void create(struct crash_case *c, struct yard *y, uint64_t floor)
 {
 	struct registry_config config = {.cluster = "yard",
 					 .node = "a",
 					 .release = "1",
 					 .incarnation = YARD_INCARNATION,
-					 .shape = {YARD_COMPONENTS, YARD_SPARE, YARD_GATES,
-						   YARD_LANES, YARD_EVENTS, YARD_CHANGES, 64},
+					 .shape = yard_shape(),
 					 .generation_floor = floor};
 
 	CRASH_EXPECT(c, registry_create(&y->r, c->dir, &config, NULL) == 0);
@@ -139,8 +150,9 @@ static void create(struct crash_case *c, struct yard *y, uint64_t floor)
 static void wind_up(struct yard *y)
 {
 	y->r.writer->fills = (1u << 31) - 3;
-	y->r.writer->changes = UINT32_MAX;
-	y->r.header->changes = UINT32_MAX;
+	y->r.writer->changes = UINT32_MAX - 5;
+	y->r.header->changes = UINT32_MAX - 5;
+	y->r.watch->head = UINT32_MAX - 5;
 	y->r.header->rcu_epoch = UINT32_MAX;
 	y->r.events->ring.head = UINT32_MAX - 3;
 	for (uint32_t i = 0; i < y->r.shape.gates; i++) {
