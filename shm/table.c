@@ -74,8 +74,9 @@ int table_geometry_make(const struct table_shape *shape, struct table_geometry *
 	g.lane_entries = (shape->capacity + shape->lanes - 1) / shape->lanes;
 	g.lane_heads = power_of_two_from(g.lane_entries);
 	g.log_offset = align_up(sizeof(struct table_lane_header), TABLE_ALIGN);
-	g.heads_offset = align_up(g.log_offset + (uint64_t)shape->lane_records * g.record_bytes,
-				  TABLE_ALIGN);
+	/* One record more: see table_place_spare(). */
+	g.heads_offset = align_up(
+		g.log_offset + ((uint64_t)shape->lane_records + 1) * g.record_bytes, TABLE_ALIGN);
 	g.entries_offset =
 		align_up(g.heads_offset + (uint64_t)g.lane_heads * sizeof(uint32_t), TABLE_ALIGN);
 	g.lane_bytes =

@@ -21,6 +21,14 @@
  * Order of a delete: log slot, unlink, `unlinks` (T5 release), then the entry's seq 0. An entry
  * that left its chain may turn up in another one under a reader; the entry's version guards what is
  * read of it, and a miss counts only when `unlinks` is the same before and after the walk.
+ *
+ * A writer may die between any two stores. Until the lane is taken over, readers are told to try
+ * again for the one key whose value it was at (EAGAIN); every other key is read as before. Who
+ * takes the lane over (table_lane_begin()) finds out that something was under way: T6 `changing`
+ * says so before a replica's first store and until after its last; a value that is about to be
+ * replaced stands in the lane's spare record first. T7 A primary's record stands in the log, whole,
+ * before anything of the entry changes, in the slot of a number that `next_seq` has not passed.
+ * From these a torn value is written again, and what is in no chain is made free.
  */
 #ifndef HAVEN_TABLE_H
 #define HAVEN_TABLE_H
@@ -35,7 +43,7 @@
 #include "haven_types.h"
 
 #define TABLE_MAGIC 0x6c62617476616831ull
-#define TABLE_LAYOUT_VERSION 1u
+#define TABLE_LAYOUT_VERSION 2u
 #define TABLE_KEY_MAX 256u
 #define TABLE_VALUE_MAX 1024u
 #define TABLE_CAPACITY_MAX (64u << 20)
@@ -82,6 +90,14 @@ struct table_entry {
 	uint8_t data[];   /**< of a free entry: first the seq of the record that freed it */
 };
 
+/** What a lane's writer is at, beside what it logs. */
+enum table_changing {
+	TABLE_AT_REST = 0,
+	TABLE_APPLYING, /**< a record of the mirror */
+	TABLE_CLEARING, /**< nothing in the lane counts any more */
+	TABLE_SETTLING  /**< a take-over: values are whole, the rest is made anew */
+};
+
 struct table_lane_header {
 	uint64_t committed_seq; /**< records up to here are committed (or, on a replica, applied) */
 	uint64_t next_seq;      /**< the writer's next record number */
@@ -89,8 +105,10 @@ struct table_lane_header {
 	uint32_t live;          /**< entries in use */
 	uint32_t never_used;    /**< entries at and above this index were never used */
 	uint32_t pad;
-	uint64_t unlinks; /**< grows whenever an entry has left a chain (T5) */
-	uint64_t pad2[3];
+	uint64_t unlinks;  /**< grows whenever an entry has left a chain (T5) */
+	uint32_t changing; /**< enum table_changing (T6) */
+	uint32_t pad2;
+	uint64_t pad3[2];
 };
 HAVEN_STATIC_ASSERT(sizeof(struct table_lane_header) == HAVEN_CACHE_LINE, "one line");
 
@@ -129,9 +147,11 @@ void table_unmap(struct table *t);
 /** Empty the lane and continue after `committed_seq` (a replica before a transfer: the sequence at
  *  which the transfer starts). Its cost grows with the entries that were ever used. */
 void table_lane_clear(struct table *t, unsigned lane, uint64_t committed_seq);
-/** Take over the baton: next_seq follows committed_seq; uncommitted remains are dropped from the
- *  log (a replica has none). What such remains left in the entries stays and counts as committed:
- *  it is in no log, so it reaches another replica by a transfer only. */
+/** Take over the baton, from a living writer or a dead one: next_seq follows committed_seq;
+ *  uncommitted remains are dropped from the log (a replica has none). What such remains left in the
+ *  entries stays and counts as committed: it is in no log, so it reaches another replica by a
+ *  transfer only. What a writer that died was at is there or not, but whole, and nothing of the
+ * pool is lost. Killed itself, it may be called again. Without remains it costs one look. */
 void table_lane_begin(struct table *t, unsigned lane);
 /** Log and apply. `consumed_seq`: log slots up to there may be overwritten. Errors: EFULL (pool,
  * log or commit too long), ECORRUPT, EINVAL (no such lane). A refusal changes nothing. */

@@ -42,6 +42,29 @@ static inline struct table_record *table_place_record(const struct table_place *
 	return (struct table_record *)(void *)(p->log + slot * p->g->record_bytes);
 }
 
+/** What a replica's value is about to be replaced by (T6): a record that is in no log. */
+static inline struct table_record *table_place_spare(const struct table_place *p)
+{
+	uint64_t slot = p->g->shape.lane_records;
+
+	return (struct table_record *)(void *)(p->log + slot * p->g->record_bytes);
+}
+
+/** Open an entry for change: readers that overlap with it start again (T1). */
+static inline uint32_t table_place_open(struct table_entry *e)
+{
+	uint32_t odd = load_relaxed(&e->version) | 1;
+
+	store_relaxed(&e->version, odd);
+	fence_release();
+	return odd;
+}
+
+static inline void table_place_shut(struct table_entry *e, uint32_t odd)
+{
+	store_release(&e->version, odd + 1); /* T1 */
+}
+
 /** True when `index` names an entry: 1…lane_entries. */
 static inline bool table_place_valid(const struct table_place *p, uint32_t index)
 {

@@ -63,21 +63,6 @@ static int spot_choose_free(const struct table_place *p, struct spot *s)
 	return 0;
 }
 
-/** Open an entry for change: readers that overlap with it start again (T1). */
-static uint32_t entry_begin(struct table_entry *e)
-{
-	uint32_t odd = load_relaxed(&e->version) | 1;
-
-	store_relaxed(&e->version, odd);
-	fence_release();
-	return odd;
-}
-
-static void entry_end(struct table_entry *e, uint32_t odd)
-{
-	store_release(&e->version, odd + 1); /* T1 */
-}
-
 static void copy_value(const struct table_place *p, struct table_entry *e, const void *value)
 {
 	if (p->g->shape.value_bytes)
@@ -87,24 +72,24 @@ static void copy_value(const struct table_place *p, struct table_entry *e, const
 static void spot_replace(const struct table_place *p, const struct spot *s, uint64_t seq,
 			 const void *value)
 {
-	uint32_t odd = entry_begin(s->entry);
+	uint32_t odd = table_place_open(s->entry);
 
 	store_relaxed(&s->entry->seq, seq);
 	copy_value(p, s->entry, value);
-	entry_end(s->entry, odd);
+	table_place_shut(s->entry, odd);
 }
 
 static void spot_insert(const struct table_place *p, const struct spot *s, uint64_t seq,
 			const void *key, const void *value)
 {
 	struct table_lane_header *h = p->header;
-	uint32_t odd = entry_begin(s->entry);
+	uint32_t odd = table_place_open(s->entry);
 
 	store_relaxed(&s->entry->seq, seq);
 	bytes_store(s->entry->data, key, p->g->shape.key_bytes);
 	copy_value(p, s->entry, value);
 	store_relaxed(&s->entry->next, load_relaxed(s->head));
-	entry_end(s->entry, odd);
+	table_place_shut(s->entry, odd);
 	if (s->recycled)
 		store_relaxed(&h->free_head, s->next_free);
 	else
@@ -124,11 +109,11 @@ static void spot_remove(const struct table_place *p, const struct spot *s, uint6
 	/* Without this fence a reader could see the entry in its next use, miss his key there, and
 	 * still find `unlinks` unchanged. */
 	fence_release();
-	odd = entry_begin(s->entry);
+	odd = table_place_open(s->entry);
 	store_relaxed(&s->entry->seq, 0);
 	words_store(s->entry->data, &seq, sizeof(seq)); /* entries are padded: there is room */
 	store_relaxed(&s->entry->next, load_relaxed(&h->free_head));
-	entry_end(s->entry, odd);
+	table_place_shut(s->entry, odd);
 	store_relaxed(&h->free_head, s->index);
 	store_relaxed(&h->live, load_relaxed(&h->live) - 1);
 }
@@ -142,13 +127,13 @@ static bool log_has_room(const struct table_place *p, uint64_t next, uint64_t co
 	return staged < TABLE_COMMIT_RECORDS_MAX && needed <= p->g->shape.lane_records;
 }
 
-static void log_write(const struct table_place *p, uint64_t seq, enum table_op op, const void *key,
-		      const void *value)
+static void record_write(const struct table_place *p, struct table_record *r, uint64_t seq,
+			 enum table_op op, const void *key, const void *value)
 {
-	struct table_record *r = table_place_record(p, seq);
 	uint32_t value_bytes = p->g->shape.value_bytes;
 
-	r->seq = seq;
+	store_relaxed(&r->seq, 0);
+	fence_release(); /* T7: the number stands there only while the rest is its own */
 	r->op = (uint16_t)op;
 	r->flags = 0;
 	r->pad = 0;
@@ -157,6 +142,8 @@ static void log_write(const struct table_place *p, uint64_t seq, enum table_op o
 		memcpy(r->data + p->g->shape.key_bytes, value, value_bytes);
 	else if (value_bytes)
 		memset(r->data + p->g->shape.key_bytes, 0, value_bytes);
+	store_release(&r->seq, seq);
+	fence_release(); /* T6, T7: whole before anything of the entry changes */
 }
 
 int table_put(struct table *t, unsigned lane, const void *key, const void *value,
@@ -178,7 +165,7 @@ int table_put(struct table *t, unsigned lane, const void *key, const void *value
 		status = spot_choose_free(&p, &s);
 	if (status)
 		return status;
-	log_write(&p, seq, TABLE_OP_PUT, key, value);
+	record_write(&p, table_place_record(&p, seq), seq, TABLE_OP_PUT, key, value);
 	if (s.found)
 		spot_replace(&p, &s, seq, value);
 	else
@@ -206,7 +193,7 @@ int table_delete(struct table *t, unsigned lane, const void *key, uint64_t consu
 		return -HAVEN_ENOENT;
 	if (!log_has_room(&p, seq, consumed_seq))
 		return -HAVEN_EFULL;
-	log_write(&p, seq, TABLE_OP_DELETE, key, NULL);
+	record_write(&p, table_place_record(&p, seq), seq, TABLE_OP_DELETE, key, NULL);
 	spot_remove(&p, &s, seq);
 	store_release(&p.header->next_seq, seq + 1);
 	return 0;
@@ -228,6 +215,13 @@ uint64_t table_commit(struct table *t, unsigned lane)
 	return last;
 }
 
+/** T6: seen before what follows, and after what came before. */
+static void changing_set(const struct table_place *p, enum table_changing changing)
+{
+	store_release(&p->header->changing, changing);
+	fence_release();
+}
+
 int table_apply(struct table *t, unsigned lane, enum table_op op, uint64_t seq, const void *key,
 		const void *value)
 {
@@ -242,19 +236,25 @@ int table_apply(struct table *t, unsigned lane, enum table_op op, uint64_t seq, 
 	status = spot_find(t, &p, key, &s);
 	if (status || (s.found && load_relaxed(&s.entry->seq) >= seq))
 		return status;
-	if (op == TABLE_OP_DELETE) {
-		if (s.found)
-			spot_remove(&p, &s, seq);
+	if (op == TABLE_OP_DELETE && !s.found)
 		return 0;
-	}
-	if (s.found) {
+	if (!s.found)
+		status = spot_choose_free(&p, &s);
+	if (status)
+		return status;
+	if (s.found && op == TABLE_OP_PUT)
+		record_write(&p, table_place_spare(&p), seq, op, key, value);
+	changing_set(&p, TABLE_APPLYING);
+	if (op == TABLE_OP_DELETE)
+		spot_remove(&p, &s, seq);
+	else if (s.found)
 		spot_replace(&p, &s, seq, value);
-		return 0;
-	}
-	status = spot_choose_free(&p, &s);
-	if (!status)
+	else
 		spot_insert(&p, &s, seq, key, value);
-	return status;
+	/* A commit is under way until table_applied(); an entry of a transfer stands for itself. */
+	if (seq <= load_relaxed(&p.header->committed_seq))
+		changing_set(&p, TABLE_AT_REST);
+	return 0;
 }
 
 void table_applied(struct table *t, unsigned lane, uint64_t seq)
@@ -266,6 +266,7 @@ void table_applied(struct table *t, unsigned lane, uint64_t seq)
 	p = table_place(t, lane);
 	store_release(&p.header->next_seq, seq + 1);
 	store_release(&p.header->committed_seq, seq);
+	changing_set(&p, TABLE_AT_REST);
 }
 
 void table_lane_clear(struct table *t, unsigned lane, uint64_t committed_seq)
@@ -279,6 +280,7 @@ void table_lane_clear(struct table *t, unsigned lane, uint64_t committed_seq)
 	p = table_place(t, lane);
 	h = p.header;
 	end = table_scan_end(t, lane);
+	changing_set(&p, TABLE_CLEARING);
 	/* Every head in use leads to a live entry. So few entries are followed home one by one;
 	 * with many it is cheaper to wipe all heads. */
 	if (end < p.g->lane_heads / 8) {
@@ -299,47 +301,4 @@ void table_lane_clear(struct table *t, unsigned lane, uint64_t committed_seq)
 	store_relaxed(&h->live, 0);
 	store_release(&h->never_used, 1);
 	table_applied(t, lane, committed_seq);
-}
-
-/** Lower the number that an entry (live or free) kept from a record that was dropped. */
-static void entry_settle(struct table_entry *e, uint64_t committed)
-{
-	bool live = load_relaxed(&e->seq) != 0;
-	uint64_t seq = load_relaxed(&e->seq);
-	uint32_t odd;
-
-	if (!live)
-		memcpy(&seq, e->data, sizeof(seq));
-	if (seq <= committed)
-		return;
-	odd = entry_begin(e);
-	if (live)
-		store_relaxed(&e->seq, committed);
-	else
-		words_store(e->data, &committed, sizeof(committed));
-	entry_end(e, odd);
-}
-
-void table_lane_begin(struct table *t, unsigned lane)
-{
-	struct table_place p;
-	uint64_t committed;
-	uint32_t end;
-
-	if (lane >= t->geometry.shape.lanes)
-		return;
-	p = table_place(t, lane);
-	committed = load_relaxed(&p.header->committed_seq);
-	if (load_relaxed(&p.header->next_seq) == committed + 1)
-		return;
-	if (committed == 0) {
-		table_lane_clear(t, lane, 0); /* nothing in it was ever committed */
-		return;
-	}
-	/* An entry that kept a number above `committed` would be taken for one whose record is
-	 * still to come; no such record exists any more. */
-	end = table_scan_end(t, lane);
-	for (uint32_t i = 1; i < end; i++)
-		entry_settle(table_place_entry(&p, i), committed);
-	store_release(&p.header->next_seq, committed + 1);
 }

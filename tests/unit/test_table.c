@@ -12,6 +12,7 @@
 #include "interrupt.h"
 #include "prng.h"
 #include "table.h"
+#include "table_place.h"
 
 #define EVERYTHING UINT64_MAX /* consumed_seq of a node that needs no log slot any more */
 
@@ -543,6 +544,148 @@ Test(table, a_lane_that_never_committed_starts_empty)
 	cr_assert_eq(table_live(&t, 0), 0);
 	cr_assert_eq(put(&t, 0, 1, 10), 0);
 	cr_assert_eq(table_commit(&t, 0), 1);
+	free(t.base);
+}
+
+/* ---- a writer that died ---------------------------------------------------------------------- */
+
+/** The first entry of lane 0 that holds this key. */
+static struct table_entry *entry_of(const struct table *t, uint32_t key)
+{
+	struct table_place p = table_place(t, 0);
+
+	for (uint32_t i = 1; i <= p.g->lane_entries; i++) {
+		struct table_entry *e = table_place_entry(&p, i);
+
+		if (e->seq && memcmp(e->data, &key, sizeof(key)) == 0)
+			return e;
+	}
+	cr_assert_fail("key %u has no entry", key);
+	return NULL;
+}
+
+/** One head, so that all keys share a chain, and `keys` of them committed. */
+static struct table chain_of(uint32_t keys)
+{
+	struct table t = table_of(shape_of(4, 8, 8, 1), 1);
+
+	t.geometry.lane_heads = 1;
+	for (uint32_t k = 1; k <= keys; k++)
+		cr_assert_eq(put(&t, 0, k, k * 10), 0);
+	table_commit(&t, 0);
+	return t;
+}
+
+Test(table, a_dead_writers_entry_does_not_hide_the_keys_behind_it)
+{
+	struct table t = chain_of(3);
+	uint64_t value;
+
+	entry_of(&t, 3)->version |= 1; /* the newest stands first in its chain */
+	cr_assert_eq(get(&t, 0, 1, &value), 0);
+	cr_assert_eq(value, 10);
+	cr_assert_eq(get(&t, 0, 3, &value), -HAVEN_EAGAIN);
+	free(t.base);
+}
+
+Test(table, a_value_that_was_being_replaced_is_whole_after_the_take_over)
+{
+	struct table t = chain_of(2);
+	uint64_t value = 0;
+	struct table_entry *e;
+
+	/* Killed in the middle of the value: the record is in the log, the number not yet. */
+	cr_assert_eq(put(&t, 0, 1, 77), 0);
+	table_place(&t, 0).header->next_seq--;
+	e = entry_of(&t, 1);
+	e->version |= 1;
+	memset(e->data + 4, 0xee, 3);
+	table_lane_begin(&t, 0);
+	cr_assert_eq(get(&t, 0, 1, &value), 0);
+	cr_assert_eq(value, 77);
+	cr_assert_eq(get(&t, 0, 2, &value), 0);
+	cr_assert_eq(value, 20);
+	cr_assert_eq(table_next(&t, 0), table_committed(&t, 0) + 1);
+	free(t.base);
+}
+
+Test(table, a_replicas_value_that_was_being_replaced_is_whole_after_the_take_over)
+{
+	struct table t = chain_of(2);
+	uint64_t value = 88;
+	uint32_t key = 1;
+	struct table_entry *e;
+
+	cr_assert_eq(table_apply(&t, 0, TABLE_OP_PUT, 3, &key, &value), 0);
+	e = entry_of(&t, 1);
+	e->version |= 1;
+	memset(e->data + 4, 0xee, 3);
+	table_lane_begin(&t, 0);
+	cr_assert_eq(get(&t, 0, 1, &value), 0);
+	cr_assert_eq(value, 88);
+	cr_assert_leq(entry_of(&t, 1)->seq, table_committed(&t, 0));
+	free(t.base);
+}
+
+Test(table, an_entry_that_a_dead_writer_left_outside_every_chain_is_free_again)
+{
+	struct table t = chain_of(3);
+	struct table_place p = table_place(&t, 0);
+	uint64_t value;
+
+	/* Killed before the entry was linked … */
+	cr_assert_eq(put(&t, 0, 9, 90), 0);
+	p.heads[0] = entry_of(&t, 9)->next;
+	p.header->next_seq--;
+	table_lane_begin(&t, 0);
+	cr_assert_eq(get(&t, 0, 9, &value), -HAVEN_ENOENT);
+	cr_assert_eq(table_live(&t, 0), 3);
+	/* … and after it was unlinked. */
+	cr_assert_eq(del(&t, 0, 3), 0);
+	p.header->next_seq--;
+	p.header->free_head = 0;
+	table_lane_begin(&t, 0);
+	cr_assert_eq(table_live(&t, 0), 2);
+	for (uint32_t k = 20; k < 26; k++)
+		cr_assert_eq(put(&t, 0, k, k), 0, "the whole pool can be used");
+	cr_assert_eq(put(&t, 0, 26, 26), -HAVEN_EFULL);
+	for (uint32_t k = 1; k <= 2; k++)
+		cr_assert_eq(get(&t, 0, k, &value), 0);
+	free(t.base);
+}
+
+Test(table, a_lane_that_was_being_cleared_is_empty_after_the_take_over)
+{
+	struct table t = chain_of(3);
+	struct table_place p = table_place(&t, 0);
+	uint64_t value;
+
+	p.header->changing = TABLE_CLEARING;
+	table_lane_begin(&t, 0);
+	cr_assert_eq(table_live(&t, 0), 0);
+	cr_assert_eq(get(&t, 0, 1, &value), -HAVEN_ENOENT);
+	cr_assert_eq(p.header->changing, TABLE_AT_REST);
+	free(t.base);
+}
+
+Test(table, a_take_over_that_died_is_done_again)
+{
+	struct table t = chain_of(3);
+	struct table_place p = table_place(&t, 0);
+	struct table_entry *e = entry_of(&t, 2);
+	uint64_t value;
+
+	/* Its redo is over; a record that happens to stand in the log must not be written again. */
+	cr_assert_eq(put(&t, 0, 2, 99), 0);
+	p.header->next_seq--;
+	memset(table_place_record(&p, 4)->data + 4, 0, 8);
+	p.header->changing = TABLE_SETTLING;
+	e->version |= 1;
+	p.header->live = 77;
+	table_lane_begin(&t, 0);
+	cr_assert_eq(get(&t, 0, 2, &value), 0);
+	cr_assert_eq(value, 99);
+	cr_assert_eq(table_live(&t, 0), 3);
 	free(t.base);
 }
 
