@@ -97,8 +97,12 @@ static void check_loss(struct sim_world *w, unsigned node, unsigned i, bool form
 	enum sim_invariant why;
 	unsigned lane;
 
-	if (old == 0 || !check_any_acked(w, i) || (!said && check_survivors(c, i)))
+	if (old == 0 || (!said && check_survivors(c, i)))
 		return;
+	if (!check_any_acked(w, i)) { /* nothing to lose; but the state may go on from any copy */
+		c->lost[i] |= c->view.instance[i].lineage != c->before.instance[i].lineage;
+		return;
+	}
 	sim_trace_add(&w->trace, w->now, SIM_TR_LOST, node, i, c->view.epoch, old,
 		      c->view.instance[i].in_sync);
 	w->stats.checks[SIM_C5]++;
