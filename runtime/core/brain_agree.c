@@ -315,6 +315,21 @@ static void brain_give_up_proposal(struct brain *b)
 	b->plan_due = true;
 }
 
+/* Votes have decided a view. Where those without memory had to join in, a value that was accepted
+ * before they forgot is decided as it is, and may contradict what they had decided since: nobody
+ * can know, so it is said. */
+static void brain_note_forgotten(struct brain *b, const struct view *v, const struct agree_facts *f)
+{
+	uint32_t admitted = agree_admitted_voters(&b->agree, &b->agree_config, f);
+
+	if (v->formation ||
+	    (unsigned)__builtin_popcount(admitted) >= agree_majority(&b->agree_config))
+		return;
+	for (unsigned i = 0; i < b->config.n_instances; i++)
+		if (b->agree.view.instance[i].in_sync)
+			b->lost_untold |= instance_bit(i);
+}
+
 static void brain_adopt(struct brain *b, const struct view *v, uint64_t start_ns,
 			struct brain_outputs *out)
 {
@@ -380,6 +395,7 @@ void brain_agree_progress(struct brain *b, struct brain_outputs *out)
 		if (agree_reconsider(a, &b->agree_config, &f, b->now))
 			b->beat_now = true;
 		if (agree_decided(a, &b->agree_config, &f, &v, &start_ns)) {
+			brain_note_forgotten(b, &v, &f);
 			brain_adopt(b, &v, start_ns, out);
 			return;
 		}
@@ -400,6 +416,7 @@ void brain_agree_progress(struct brain *b, struct brain_outputs *out)
 	if (a->phase == AGREE_ACCEPT && (a->accepted || a->heard_ballot)) {
 		brain_facts(b, &f);
 		if (agree_decided(a, &b->agree_config, &f, &v, &start_ns)) {
+			brain_note_forgotten(b, &v, &f);
 			brain_adopt(b, &v, start_ns, out);
 			return;
 		}

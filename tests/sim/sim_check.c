@@ -84,21 +84,25 @@ static bool check_remembered(const struct sim_world *w)
 
 /* The newest view may go on without any copy that was in sync only if it says so (a new lineage),
  * and, unless the one that it goes on from has everything, only if none of them is whole any more.
- * A formation says so always, for it cannot know what a forgotten majority has decided; a copy that
- * is out of its reach it cannot prefer. */
-static void check_loss(struct sim_world *w, unsigned node, unsigned i)
+ * A formation says so always, for it cannot know what a forgotten majority has decided (and so does
+ * who decides an epoch again after its majority forgot); a copy out of its reach it cannot prefer.
+ */
+static void check_loss(struct sim_world *w, unsigned node, unsigned i, bool formation)
 {
 	struct sim_check *c = &w->check;
 	uint32_t old = c->before.instance[i].in_sync;
 	uint8_t holder = c->view.instance[i].holder;
-	bool formation = c->view.formation;
 	bool said = formation ||
 		    c->view.instance[i].lineage == (uint16_t)(c->before.instance[i].lineage + 1);
 	enum sim_invariant why;
 	unsigned lane;
 
-	if (old == 0 || !check_any_acked(w, i) || (!said && check_survivors(c, i)))
+	if (old == 0 || (!said && check_survivors(c, i)))
 		return;
+	if (!check_any_acked(w, i)) { /* nothing to lose; but the state may go on from any copy */
+		c->lost[i] |= c->view.instance[i].lineage != c->before.instance[i].lineage;
+		return;
+	}
 	sim_trace_add(&w->trace, w->now, SIM_TR_LOST, node, i, c->view.epoch, old,
 		      c->view.instance[i].in_sync);
 	w->stats.checks[SIM_C5]++;
@@ -157,6 +161,7 @@ void sim_check_view(struct sim_world *w, struct sim_node *n)
 	unsigned place = v->epoch % SIM_EPOCHS;
 	struct sim_check *c = &w->check;
 	uint64_t digest;
+	bool again;
 
 	if (v->epoch == n->epoch)
 		return;
@@ -181,7 +186,11 @@ void sim_check_view(struct sim_world *w, struct sim_node *n)
 		sim_fail(w, SIM_C3, node, SIM_NONE,
 			 "a new view does not have the highest epoch (its, highest)", v->epoch,
 			 c->view.epoch, 0);
-	if (c->view_of[place].epoch < v->epoch) {
+	/* A majority has forgotten what it decided under this epoch: the other view stands now. */
+	again = c->view_of[place].epoch == v->epoch && c->view_of[place].digest != digest;
+	for (unsigned i = 0; again && i < w->options.instances; i++)
+		c->primary_of[i][place].epoch = 0;
+	if (again || c->view_of[place].epoch < v->epoch) {
 		c->view_of[place].epoch = v->epoch;
 		c->view_of[place].digest = digest;
 		for (uint32_t left = w->options.voters; left; left &= left - 1) {
@@ -190,14 +199,14 @@ void sim_check_view(struct sim_world *w, struct sim_node *n)
 			c->view_of[place].life[k] = w->node[k].incarnation;
 		}
 	}
-	if (v->epoch <= c->view.epoch)
+	if (v->epoch < c->view.epoch || (v->epoch == c->view.epoch && !again))
 		return;
 	w->stats.epochs++;
 	w->stats.formations += v->formation;
 	c->before = c->view;
 	c->view = *v;
 	for (unsigned i = 0; i < w->options.instances; i++)
-		check_loss(w, node, i);
+		check_loss(w, node, i, v->formation || again);
 }
 
 /* ---- C1, C2, C10: who may act ------------------------------------------------------------------
@@ -320,6 +329,10 @@ void sim_check_store(struct sim_world *w, struct sim_node *n, unsigned instance,
 	uint64_t *lane = &store->lane_epoch[f->u.mirror.stream.lane % SIM_LANES];
 
 	w->stats.checks[SIM_C4]++;
+	if (f->u.mirror.kind == MIRROR_START && n->epoch == w->check.view.epoch &&
+	    (w->check.view.instance[instance].in_sync & node_bit(node)))
+		sim_fail(w, SIM_C5, node, instance, "empties a copy that is in sync (epoch, from)",
+			 epoch, f->src, 0);
 	if (epoch < *lane || (epoch < store->epoch && f->src != store->src))
 		sim_fail(w, SIM_C4, node, instance,
 			 "applies a frame of an old epoch (its, highest applied, from)", epoch,
