@@ -25,6 +25,9 @@ struct reader_stage {
 	struct event event[EVENTS_MAX];
 	uint32_t events;
 	uint64_t position, missed;
+	struct registry_change change[EVENTS_MAX];
+	uint32_t changes;
+	uint64_t change_position, changes_missed;
 	struct registry_gate gate;
 	bool gate_whole;
 	uint64_t status_epoch, status_polls;
@@ -186,6 +189,16 @@ static void run_events(struct crash_case *c)
 	while (s->events < EVENTS_MAX && event_ring_read(seen.events, YARD_EVENTS, &s->position,
 							 &s->event[s->events], &s->missed))
 		s->events++;
+}
+
+static void run_watch(struct crash_case *c)
+{
+	struct reader_stage *s = reader_stage(c);
+
+	while (s->changes < EVENTS_MAX &&
+	       registry_watch_read(&seen, &s->change_position, &s->change[s->changes],
+				   &s->changes_missed))
+		s->changes++;
 }
 
 /* ---- the node -------------------------------------------------------------------------------- */
@@ -409,6 +422,29 @@ static void ended_events(struct crash_case *c)
 	ended(c);
 }
 
+/** From 0 on: each change is read, whole, or counted as missed. */
+static void ended_watch(struct crash_case *c)
+{
+	const struct reader_stage *got = reader_stage(c);
+
+	for (uint32_t i = 0; i < got->changes; i++) {
+		const struct registry_change *change = &got->change[i];
+
+		CRASH_CHECK(c,
+			    change->kind < REGISTRY_CHANGE_KINDS &&
+				    change->slot == registry_slot_of(change->handle) &&
+				    change->slot < YARD_COMPONENTS && change->name[0] == 'c',
+			    "a change is not whole");
+	}
+	CRASH_CHECK(c, got->changes + got->changes_missed == got->change_position,
+		    "%u changes read and %llu told as missed of %llu", got->changes,
+		    (unsigned long long)got->changes_missed,
+		    (unsigned long long)got->change_position);
+	CRASH_CHECK(c, got->moved || got->change_position == registry_changes(&yard.r),
+		    "the newest change was not read");
+	ended(c);
+}
+
 static void close_yard(struct crash_case *c)
 {
 	(void)c;
@@ -433,5 +469,6 @@ const struct crash_op crash_reader_ops[] = {
 	READER("gate-copy", setup, run_gate_copy, ended_gate),
 	READER("status-copy", setup, run_status_copy, ended_status),
 	READER("events-read", setup, run_events, ended_events),
+	READER("watch-read", setup, run_watch, ended_watch),
 	{.name = NULL},
 };
