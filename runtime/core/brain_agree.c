@@ -248,6 +248,9 @@ static void brain_second_phase(struct brain *b, struct brain_outputs *out)
 	brain_facts(b, &f);
 	if (!agree_promises(&b->agree, &b->agree_config, &f, &forced, &formation, &v))
 		return;
+	/* Whoever has fallen silent since it promised may have the only whole copy: ask again. */
+	if (!forced && formation && !brain_all_present(b))
+		return;
 	if (!forced) {
 		brain_plan(b, formation, &plan);
 		if (formation && plan.reason == PLAN_NONE)
