@@ -48,9 +48,16 @@ class Solo:
                                             stuck=stuck) + extra)
 
     def start(self):
+        self.spawn()
+        self.await_socket()
+
+    def spawn(self):
+        """Without waiting for it."""
         self.node = Process("node", [os.path.join(self.build, "runtime", "havend"), "--force",
                                      "--config", os.path.join(self.directory, "cluster.yaml"),
                                      "--node", "a"], self.directory)
+
+    def await_socket(self):
         socket = os.path.join(self.run_dir, "haven.sock")
         wait_until("the node serves its socket", lambda: os.path.exists(socket), 20)
 
