@@ -88,7 +88,8 @@ static void sections_init(struct registry *r)
 }
 
 /** Fill the new file. Returns 0 or a Haven error. */
-static int file_fill(struct registry *r, const struct registry_header *h, struct error_text *error)
+static int file_fill(struct registry *r, const struct registry_header *h, bool after_loss,
+		     struct error_text *error)
 {
 	int status;
 
@@ -96,7 +97,8 @@ static int file_fill(struct registry *r, const struct registry_header *h, struct
 	/* Readers find the file by its name, so nobody sees it before it is published (H1). */
 	store_release(&((struct registry_header *)(void *)r->base)->magic, REGISTRY_MAGIC);
 	status = registry_bind(r, REGISTRY_FILE, error);
-	if (!status && registry_books_new(r, r->header->generation))
+	if (!status &&
+	    registry_books_new(r, r->header->generation, after_loss ? r->components / 2 : 0))
 		status = error_set(error, HAVEN_ENOMEM,
 				   "no memory for the node's books of %u components; make the "
 				   "registry smaller (components) or free memory",
@@ -130,7 +132,7 @@ int registry_prepare(struct registry *r, const char *run_dir, const struct regis
 		h.pages_kind = config->pages.kind;
 		h.huge_bytes = facts.huge_bytes;
 		h.numa_node = facts.numa_node;
-		status = file_fill(r, &h, error);
+		status = file_fill(r, &h, config->after_loss, error);
 	}
 	if (status) {
 		registry_file_end(&file);

@@ -49,6 +49,9 @@ struct registry_config {
 	const char *huge_dir; /**< absolute path of a hugetlbfs; for PAGES_HUGE only */
 	/** What an earlier registry of this node has reached (registry_floors()), 0: none known. */
 	uint64_t generation_floor, rcu_epoch_floor;
+	/** An earlier registry was lost: who comes back asks for the handles it had, most of them
+	 *  in the slots that are given out first. What is new begins in the middle. */
+	bool after_loss;
 };
 /** Bytes of a registry of this shape; defaults are filled in. Returns 0 or -HAVEN_EINVAL with the
  *  sentence that names the field. */

@@ -46,14 +46,14 @@ uint64_t registry_books_bytes(const struct registry_shape *shape)
 	return books_carve(&w, &r, NULL);
 }
 
-static void books_fill(struct registry *r, uint64_t generation)
+static void books_fill(struct registry *r, uint64_t generation, uint32_t first_slot)
 {
 	struct registry_writer *w = r->writer;
 
 	w->generation = generation;
 	w->slot_head = w->slot_tail = REGISTRY_NONE;
 	for (uint32_t i = 0; i < r->components; i++)
-		registry_slot_free(w, i);
+		registry_slot_free(w, (first_slot + i) % r->components);
 	for (uint32_t i = 0; i < r->objects; i++)
 		registry_object_free(r, i);
 	for (uint32_t i = 0; i < r->shape.gates; i++)
@@ -79,7 +79,7 @@ static void *books_memory(size_t bytes)
 	return NULL;
 }
 
-int registry_books_new(struct registry *r, uint64_t generation)
+int registry_books_new(struct registry *r, uint64_t generation, uint32_t first_slot)
 {
 	struct registry_writer *w = calloc(1, sizeof(*w));
 	void *memory;
@@ -95,7 +95,7 @@ int registry_books_new(struct registry *r, uint64_t generation)
 	w->memory = memory;
 	books_carve(w, r, memory);
 	r->writer = w;
-	books_fill(r, generation);
+	books_fill(r, generation, first_slot);
 	return 0;
 }
 

@@ -114,8 +114,9 @@ int registry_bind(struct registry *r, const char *what, struct error_text *error
 
 /* ---- registry_books.c ---- */
 
-/** Make the node's books for a bound registry. Returns 0 or -HAVEN_ENOMEM. */
-int registry_books_new(struct registry *r, uint64_t generation);
+/** Make the node's books for a bound registry; slots are given out from `first_slot` on. Returns 0
+ *  or -HAVEN_ENOMEM. */
+int registry_books_new(struct registry *r, uint64_t generation, uint32_t first_slot);
 void registry_books_free(struct registry *r);
 /** Take a certain free slot. */
 void registry_slot_take(struct registry_writer *w, uint32_t slot);

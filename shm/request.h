@@ -52,7 +52,8 @@ enum request_kind {
 	REQUEST_REMOVE,  /**< Errors: ESTALE, EPERM (another's, or one with instances: it leaves
 			      through the socket) */
 	REQUEST_ADOPT,   /**< add under `handle`, from an earlier incarnation. Errors: those of
-			      registry_adopt(); 0 when it is there already and the asker's own */
+			      registry_adopt(), after which it can be added under another handle; 0
+			      when it is there already and the asker's own */
 	REQUEST_KIND_COUNT
 };
 

@@ -65,6 +65,7 @@ int restart_registry(struct haven_node *n, struct error_text *error)
 
 	registry_wanted(n, &wanted);
 	found = adopt_open(&old, n->me->run_dir, &wanted, &n->adopted) == 0;
+	wanted.after_loss = !found && wanted.generation_floor;
 	err = registry_start_prepare(n, &wanted, error);
 	if (!err)
 		err = registry_complete(n, error);

@@ -44,6 +44,7 @@ struct app {
 	const char *run_dir, *prefix;
 	uint32_t components, n_readers;
 	bool adopt; /**< the registry may be lost: ask for the handles again */
+	bool calm;  /**< change nothing once all is registered */
 
 	int socket, segment_fd;
 	struct client_segment *segment;

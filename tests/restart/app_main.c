@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * usage: restart-app RUN_DIR PREFIX COMPONENTS READERS [adopt]
+ * usage: restart-app RUN_DIR PREFIX COMPONENTS READERS [adopt|calm]
  *        restart-app RUN_DIR inspect
  *
  * Reads commands, one word a line, and answers each with one line: "check" when everything asked
@@ -157,16 +157,20 @@ static bool command(struct app *a, const char *word)
 
 static void run(struct app *a)
 {
-	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
 	char word[32];
 	bool going = true;
 
 	while (going) {
+		struct pollfd input[2] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = -1}};
+
 		if (app_lost(a))
 			app_attach(a);
 		app_ring_turn(a);
 		app_views_tidy(a);
-		if (poll(&input, 1, 1) <= 0)
+		input[1].fd = a->socket;
+		/* A calm one has nothing to do before it is asked or loses its node. */
+		if (poll(input, 2, a->calm && a->known == a->components ? -1 : 1) <= 0 ||
+		    !input[0].revents)
 			continue;
 		going = scanf("%31s", word) == 1 && command(a, word);
 	}
@@ -179,7 +183,8 @@ int main(int argc, char **argv)
 	if (argc == 3 && strcmp(argv[2], "inspect") == 0)
 		return inspect(argv[1]);
 	if (argc < 5) {
-		fprintf(stderr, "usage: restart-app RUN_DIR PREFIX COMPONENTS READERS [adopt]\n");
+		fprintf(stderr,
+			"usage: restart-app RUN_DIR PREFIX COMPONENTS READERS [adopt|calm]\n");
 		return 2;
 	}
 	setvbuf(stdin, NULL, _IONBF, 0);
@@ -188,6 +193,7 @@ int main(int argc, char **argv)
 	a.components = (uint32_t)strtoul(argv[3], NULL, 10);
 	a.n_readers = (uint32_t)strtoul(argv[4], NULL, 10);
 	a.adopt = argc > 5 && strcmp(argv[5], "adopt") == 0;
+	a.calm = argc > 5 && strcmp(argv[5], "calm") == 0;
 	if (a.components > APP_COMPONENTS_MAX || a.n_readers > HAVEN_WORKERS_MAX)
 		return 2;
 	app_open(&a);

@@ -55,6 +55,8 @@ static void push_more(struct app *a)
 	while (request_room(&a->producer) > REQUEST_SLOTS / 2) {
 		if (a->asked_add < a->components)
 			push_add(a);
+		else if (a->calm)
+			return;
 		else if (a->known == 0 || prng_below(&a->prng, 4) == 0)
 			push_guest(a, (uint32_t)prng_below(&a->prng, APP_GUESTS));
 		else

@@ -213,6 +213,25 @@ Test(registry, the_nodes_own_truth_is_found_by_name_and_by_slot)
 	cr_assert_null(registry_own_slot(&node, registry_slot_of(c.hot.handle)));
 }
 
+Test(registry, after_a_loss_new_components_leave_the_first_slots_to_old_handles)
+{
+	struct registry_component c = {.hot.name = "new"}, back = {.hot.name = "back"};
+	struct registry_config next = config;
+	struct registry second;
+
+	next.after_loss = true;
+	cr_assert_eq(registry_create(&second, run_dir, &next, &error), 0, "%s", error.text);
+	cr_assert_eq(registry_add(&second, &c, &error), 0);
+	cr_assert_eq(registry_slot_of(c.hot.handle), second.components / 2);
+	back.hot.handle = second.header->generation << REGISTRY_SLOT_BITS;
+	cr_assert_eq(registry_adopt(&second, &back, &error), 0, "%s", error.text);
+	for (uint32_t i = 2; i < second.components; i++) {
+		snprintf(c.hot.name, sizeof(c.hot.name), "new%u", i);
+		cr_assert_eq(registry_add(&second, &c, &error), 0, "every slot is given out");
+	}
+	registry_destroy(&second);
+}
+
 Test(registry, an_object_half_filled_is_no_copy_of_a_dead_registry)
 {
 	struct registry_component c = {.hot.name = "torn"}, out;
