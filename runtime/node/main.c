@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "haven_node.h"
@@ -167,6 +168,17 @@ static void install_signals(void)
 	sigaction(SIGPIPE, &ignore, NULL);
 }
 
+/* Two descriptors for each application: as many as this process may have. */
+static void take_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 static int serve(struct arguments *a)
 {
 	struct haven_node *n;
@@ -176,6 +188,7 @@ static int serve(struct arguments *a)
 		return err == -HAVEN_ECONFIG ? EXIT_CONFIG : EXIT_OTHER;
 	running = n;
 	install_signals();
+	take_descriptors();
 	/* Nothing started from here can gain rights that this process does not have. */
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	err = haven_node_eal_start(n);
