@@ -168,6 +168,14 @@ static void child_run(struct crash_case *c)
 	_exit(0);
 }
 
+/** Never with a number that is not a child's: 0 and -1 name others. */
+static void child_destroy(pid_t child)
+{
+	HAVEN_ASSERT(child > 0);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
 void crash_death(struct crash_case *c, void (*work)(struct crash_case *c), const void *memory,
 		 size_t bytes, unsigned stores)
 {
@@ -191,8 +199,7 @@ void crash_death(struct crash_case *c, void (*work)(struct crash_case *c), const
 		memcpy(last, memory, bytes);
 		stores--;
 	}
-	kill(child, SIGKILL);
-	waitpid(child, NULL, 0);
+	child_destroy(child);
 	free(last);
 }
 
@@ -360,8 +367,7 @@ static void pass_look(struct crash_case *c, struct crash_tally *t, struct places
 		t->states += contents->count;
 		t->variants++;
 	} else {
-		kill(c->child, SIGKILL);
-		waitpid(c->child, NULL, 0);
+		child_destroy(c->child);
 	}
 	t->failures += c->failures - before;
 	child_close(c);
@@ -383,8 +389,7 @@ static bool child_at(struct crash_case *c, enum crash_pass pass, const struct st
 		return true;
 	}
 	t->astray++;
-	kill(c->child, SIGKILL);
-	waitpid(c->child, NULL, 0);
+	child_destroy(c->child);
 	child_close(c);
 	if (!child_start(c, pass))
 		return false;

@@ -320,9 +320,9 @@ static void option_take(int option)
 {
 	switch (option) {
 	case OPTION_LONG:
-		effort.variants = 8;
+		effort.variants = 4;
 		effort.stops = 1000;
-		effort.kill_variants = 2;
+		effort.kill_variants = 1;
 		break;
 	case OPTION_VARIANTS:
 		effort.variants = number(optarg, 1, 1000);

@@ -398,7 +398,7 @@ static void ended_histogram(struct crash_case *c)
 	struct histogram_copy copy;
 	uint32_t before = ring_stage(c)->counters;
 	/* Winding up put one bucket to its end, over whatever was in it. */
-	uint64_t count = c->variant + 1 + (c->start == START_WRAP ? UINT32_MAX : 0u);
+	uint64_t count = c->variant + 1ull + (c->start == START_WRAP ? UINT32_MAX : 0u);
 
 	counters_judge(c, before, before);
 	histogram_copy(histogram.words, histogram.last + 1, &copy);
