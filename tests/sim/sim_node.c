@@ -218,6 +218,7 @@ static void node_watch_gate(struct sim_world *w, struct sim_node *n, unsigned i)
 		return;
 	for (unsigned l = 0; n->app[i].known_life && app->alive && l < w->options.lanes; l++)
 		node_feed_slot(w, n, BRAIN_COMMITTED, i, l); /* its last words */
+	g->closed_by_time = !dead && app->confirmed != g->generation;
 	g->closing = false;
 	g->term_ns = 0;
 	sim_trace_add(&w->trace, w->now, SIM_TR_GATE_CLOSED, sim_node_index(w, n), i, 0, 0, 0);

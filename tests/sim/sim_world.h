@@ -63,7 +63,8 @@ struct sim_gate {
 	uint64_t epoch, valid_until_ns; /**< on the node's clock */
 	uint64_t term_ns;               /**< greatest valid_until of the current open spell */
 	uint32_t generation;
-	bool closing; /**< the brain waits for BRAIN_GATE_CLOSED */
+	bool closing;        /**< the brain waits for BRAIN_GATE_CLOSED */
+	bool closed_by_time; /**< the last closing: the worker had not confirmed it */
 };
 
 /** One application: a process with a component of one instance. */
