@@ -14,6 +14,8 @@
 
 #define GOAL_FLAT 3.0
 #define BATCH 100u
+#define EXPECT_FAR 4u
+#define EXPECT_NEAR 2u
 
 const uint32_t case_sizes[CASE_SIZES] = {1000, 100000, CASE_SIZE_MAX};
 
@@ -104,6 +106,11 @@ static int add_all(struct costs *c)
 	return 0;
 }
 
+static uint64_t handle_ahead(const struct costs *c, uint32_t i)
+{
+	return i < c->keys.n ? c->keys.handle[i] : 0;
+}
+
 /* In random order; replaced objects and freed slots are taken back as they become free. */
 static int change_all(struct costs *c, enum cost what)
 {
@@ -115,6 +122,9 @@ static int change_all(struct costs *c, enum cost what)
 		for (uint32_t k = 0; k < BATCH; k++) {
 			uint64_t handle = c->keys.handle[i + k];
 
+			/* As the node does with the requests that wait in a ring. */
+			registry_expect(&c->registry, handle_ahead(c, i + k + EXPECT_FAR),
+					handle_ahead(c, i + k + EXPECT_NEAR));
 			if (what == COST_UPDATE) {
 				struct registry_component next = {0};
 

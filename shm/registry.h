@@ -124,6 +124,9 @@ int registry_lanes_give(struct registry *r, uint32_t first, uint32_t count, uint
 /** Give reserved lane lines back, to be reused after the grace period. */
 void registry_lanes_release(struct registry *r, uint32_t first, uint32_t count,
 			    struct rcu_domain *rcu);
+/** Components `far` and `near` will be changed soon, `near` first: bring here what that touches, so
+ *  that the misses of several changes overlap. Handles may be stale or any number. */
+void registry_expect(const struct registry *r, uint64_t far, uint64_t near);
 /** Free what the grace period has released; bounded work, called from the poll loop. */
 void registry_reclaim(struct registry *r, struct rcu_domain *rcu);
 /** Where the node adds what it counts (counters.h). */

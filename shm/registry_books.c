@@ -176,6 +176,23 @@ static void object_fetch(const struct registry *r)
 		registry_fetch(cold + at);
 }
 
+void registry_expect(const struct registry *r, uint64_t far, uint64_t near)
+{
+	const struct registry_writer *w = r->writer;
+	uint32_t slot = registry_slot_of(far);
+
+	/* The books say where the rest stands, so they must have come before that is asked for. */
+	if (slot < r->components) {
+		registry_fetch(&w->slot[slot]);
+		registry_fetch((const uint8_t *)(&w->slot[slot] + 1) - 1);
+		registry_fetch(&w->entry[slot]);
+	}
+	slot = registry_slot_of(near);
+	if (slot < r->components) {
+		registry_index_fetch(r, slot, true);
+	}
+}
+
 uint32_t registry_object_take(struct registry *r)
 {
 	struct registry_writer *w = r->writer;

@@ -68,6 +68,11 @@ int request_take(struct request_consumer *c, struct request *out)
 	return 1;
 }
 
+uint64_t request_ahead(const struct request_consumer *c, unsigned n)
+{
+	return load_relaxed(&c->ring->slot[(c->taken + n) % REQUEST_SLOTS].handle);
+}
+
 void request_answer(struct request_consumer *c, int result, uint64_t handle)
 {
 	struct registry_reply *reply = &c->line->reply[c->taken % REQUEST_SLOTS];

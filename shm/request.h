@@ -114,6 +114,8 @@ void request_consumer_init(struct request_consumer *c, const struct request_ring
 /** Copy the next request: 1 and `*out`, 0: none, -HAVEN_ECORRUPT: head or seq are impossible. One
  *  request is answered before the next is taken. */
 int request_take(struct request_consumer *c, struct request *out);
+/** Handle in the request `n` after the one taken last: a hint at what will be asked, any number. */
+uint64_t request_ahead(const struct request_consumer *c, unsigned n);
 /** Answer the request taken last. */
 void request_answer(struct request_consumer *c, int result, uint64_t handle);
 

@@ -14,6 +14,9 @@
 #define REQUESTS_PER_TURN 64u
 #define REQUESTS_AT_A_TIME 8u
 #define REQUESTS_NS 20000u
+/** Requests looked ahead at, so that the lines of their components come meanwhile. */
+#define EXPECT_FAR 4u
+#define EXPECT_NEAR 2u
 /** Rings without a request that are looked at in one turn. */
 #define RINGS_PER_TURN 64u
 /** Components of a process that left, or came back, per turn. */
@@ -133,6 +136,8 @@ static unsigned client_requests(struct haven_node *n, struct local_client *clien
 			local_evict(n, client, "its request ring contradicts itself", now);
 			break;
 		}
+		registry_expect(&n->registry, request_ahead(&client->requests, EXPECT_FAR),
+				request_ahead(&client->requests, EXPECT_NEAR));
 		result = light_request(&n->local.light, client->process, &r,
 				       r.seq <= client->replay_until, now, &handle);
 		if (result == LIGHT_LOCAL)

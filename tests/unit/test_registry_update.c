@@ -109,6 +109,9 @@ Test(registry_update, a_component_of_an_earlier_life_keeps_its_handle)
 	cr_assert_eq(registry_own(&node, old)->handle, old);
 	cr_assert_eq(adopt("old", old + 1, 0), -HAVEN_EEXIST, "the name is taken");
 	cr_assert_eq(adopt("other", old, 0), -HAVEN_EEXIST, "the slot is taken");
+	registry_expect(&node, old, UINT64_MAX);
+	registry_expect(&node, UINT64_MAX, old);
+	cr_assert_eq(registry_own(&node, old)->handle, old, "expecting a change is none");
 	small_remove(old);
 	cr_assert_null(registry_own(&node, old));
 	cr_assert_eq(adopt("old", old, 0), -HAVEN_ESTALE, "removed is removed");

@@ -63,6 +63,16 @@ Test(request, empty_at_first_on_both_sides)
 	cr_assert_eq(request_answered(&producer, &reply), 0);
 }
 
+Test(request, what_waits_is_seen_ahead)
+{
+	push(5);
+	push(6);
+	cr_assert_eq(request_ahead(&consumer, 1), 5);
+	cr_assert_eq(request_ahead(&consumer, 2), 6);
+	take_and_answer(5);
+	cr_assert_eq(request_ahead(&consumer, 1), 6);
+}
+
 Test(request, requests_and_answers_come_in_order_over_many_rounds_of_the_ring)
 {
 	uint64_t next = 0, answered = 0;
