@@ -11,6 +11,9 @@
 #include "pages.h"
 #include "registry_inner.h"
 
+/** Free objects whose lines are asked for before they are taken. */
+#define FREE_AHEAD 3u
+
 static void *carve(uint8_t *base, size_t *end, size_t bytes)
 {
 	size_t at = *end;
@@ -165,10 +168,11 @@ uint32_t registry_slot_live(const struct registry *r, uint64_t handle)
 	return s->use == USE_LIVE && s->own.handle == handle ? slot : REGISTRY_NONE;
 }
 
-/** The lines of the place that is taken next. */
+/** The lines of a place that is taken soon. */
 static void object_fetch(const struct registry *r)
 {
-	uint32_t place = r->writer->free_object[r->writer->free_head];
+	uint32_t ahead = r->writer->free_head + FREE_AHEAD;
+	uint32_t place = r->writer->free_object[ahead < r->objects ? ahead : ahead % r->objects];
 	const uint8_t *cold = (const uint8_t *)&r->cold[place];
 
 	registry_fetch(&r->hot[place]);
@@ -202,7 +206,7 @@ uint32_t registry_object_take(struct registry *r)
 	place = w->free_object[w->free_head];
 	w->free_head = w->free_head + 1 == r->objects ? 0 : w->free_head + 1;
 	w->free_objects--;
-	object_fetch(r); /* for the next change */
+	object_fetch(r);
 	return place;
 }
 
