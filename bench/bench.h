@@ -50,13 +50,14 @@ struct bench_result {
 
 struct bench {
 	const char *case_name;
-	bool quick;       /**< a fraction of the work, to try it out */
-	bool peers;       /**< also programs of other projects (--peers) */
-	bool local;       /**< within one machine only (--local) */
-	const char *unit; /**< of the lines to come; NULL: ns */
-	double unit_ns;   /**< what one unit is; 0: 1 */
-	bool latencies;   /**< samples are waits: a long one is no stall */
-	char section[64]; /**< of the lines to come */
+	bool quick;          /**< a fraction of the work, to try it out */
+	bool peers;          /**< also programs of other projects (--peers) */
+	bool local;          /**< within one machine only (--local) */
+	const char *picture; /**< where to draw it (--picture), NULL: nowhere */
+	const char *unit;    /**< of the lines to come; NULL: ns */
+	double unit_ns;      /**< what one unit is; 0: 1 */
+	bool latencies;      /**< samples are waits: a long one is no stall */
+	char section[64];    /**< of the lines to come */
 	struct bench_result result[BENCH_RESULTS_MAX];
 	unsigned n;
 	double *sample; /**< of the round being measured, BENCH_SAMPLES_MAX of them */
@@ -72,7 +73,7 @@ struct bench_case {
 	int (*run)(struct bench *b);
 };
 extern const struct bench_case bench_gate, bench_table, bench_registry, bench_rcu, bench_detect,
-	bench_failover;
+	bench_failover, bench_false_alarms;
 
 /** Lines to come belong together under this heading. */
 void bench_section(struct bench *b, const char *format, ...) __attribute__((format(printf, 2, 3)));

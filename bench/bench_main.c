@@ -10,23 +10,25 @@
 #include "bench.h"
 #include "clock.h"
 
-static const struct bench_case *const cases[] = {&bench_gate, &bench_table,  &bench_registry,
-						 &bench_rcu,  &bench_detect, &bench_failover,
-						 NULL};
+static const struct bench_case *const cases[] = {
+	&bench_gate,   &bench_table,    &bench_registry,     &bench_rcu,
+	&bench_detect, &bench_failover, &bench_false_alarms, NULL};
 
 static void usage(FILE *to)
 {
-	fputs("usage: haven-bench CASE [--quick] [--json FILE] [--local] [--peers]\n"
+	fputs("usage: haven-bench CASE [--quick] [--json FILE] [--local] [--peers] [--picture "
+	      "FILE]\n"
 	      "       haven-bench --list | --help\n"
 	      "  --quick      a fraction of the work, to try a case out\n"
 	      "  --json FILE  also write the result as one object (bench/1)\n"
 	      "  --local      detect: on this machine, between processes\n"
 	      "  --peers      detect: between nodes, beside FRR, keepalived and corosync\n"
+	      "  --picture FILE  false-alarms: draw the curve as PNG (needs gnuplot)\n"
 	      "  --list       names of the cases, one a line\n"
 	      "cases:\n",
 	      to);
 	for (const struct bench_case *const *c = cases; *c; c++)
-		fprintf(to, "  %-10s %s\n", (*c)->name, (*c)->claim);
+		fprintf(to, "  %-12s %s\n", (*c)->name, (*c)->claim);
 }
 
 static int list(void)
@@ -73,11 +75,20 @@ static int measure(const struct bench_case *chosen, struct bench *b, const char 
 
 int main(int argc, char **argv)
 {
-	enum { JSON = 'j', QUICK = 'q', LOCAL = 'o', PEERS = 'p', LIST = 'l', HELP = 'h' };
+	enum {
+		JSON = 'j',
+		QUICK = 'q',
+		LOCAL = 'o',
+		PEERS = 'p',
+		PICTURE = 'i',
+		LIST = 'l',
+		HELP = 'h'
+	};
 	static const struct option options[] = {{"json", required_argument, NULL, JSON},
 						{"quick", no_argument, NULL, QUICK},
 						{"local", no_argument, NULL, LOCAL},
 						{"peers", no_argument, NULL, PEERS},
+						{"picture", required_argument, NULL, PICTURE},
 						{"list", no_argument, NULL, LIST},
 						{"help", no_argument, NULL, HELP},
 						{NULL, 0, NULL, 0}};
@@ -99,6 +110,9 @@ int main(int argc, char **argv)
 			break;
 		case PEERS:
 			b.peers = true;
+			break;
+		case PICTURE:
+			b.picture = optarg;
 			break;
 		case LIST:
 			return list();

@@ -22,7 +22,7 @@
 #define PEER_KILLS "30"
 #define PEER_KILLS_QUICK "2"
 #define TIMERS_FAST                                                                                \
-	"interval: 20us, suspect: 60us, lease: 100us, guard: 5us, rate_ppm: 200, stall: 50us, "    \
+	"interval: 20us, suspect: 80us, lease: 100us, guard: 5us, rate_ppm: 200, stall: 50us, "    \
 	"stuck: 5s, mirror_timeout: 200ms"
 /* To try it out beside other work. */
 #define TIMERS_CALM                                                                                \

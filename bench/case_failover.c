@@ -10,8 +10,8 @@
  *                gate     the last beat that came from it -> the standby's gate is open
  *                beyond   the same minus the lease: what agreement costs besides waiting
  *
- * The application polls beside its node on one core, and three nodes share two cores: the longest
- * poll gap of the nodes and the suspicions without a cause stand beside the figures.
+ * Nodes and applications take turns on one core (world.h): the longest poll gap of the nodes and
+ * the suspicions without a cause stand beside the figures.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@
 #define OPEN_TIMEOUT_NS (5 * NSEC_PER_SEC)
 #define LEASE_FAST_NS (100 * NSEC_PER_USEC)
 #define TIMERS_FAST                                                                                \
-	"interval: 20us, suspect: 60us, lease: 100us, guard: 5us, rate_ppm: 200, stall: 50us, "    \
+	"interval: 20us, suspect: 80us, lease: 100us, guard: 5us, rate_ppm: 200, stall: 50us, "    \
 	"stuck: 5s, mirror_timeout: 200ms"
 /* Long enough that no stall of this host ends a lease: the hand-over does not wait for it. */
 #define LEASE_CALM_NS (200 * NSEC_PER_MSEC)
@@ -95,7 +95,11 @@ static int strike(struct failover *f, enum fault fault, uint64_t *whole_ns)
 		f->notice[f->n] = from > at ? (double)(from - at) : 0;
 		f->gate[f->n++] = (double)(opened - from);
 	}
-	if (world_mend(&f->world, (unsigned)holder, app_only) || world_whole(&f->world) < 0)
+	if (fault == FAULT_STOP)
+		world_continue(&f->world, (unsigned)holder);
+	else if (world_mend(&f->world, (unsigned)holder, app_only))
+		return 1;
+	if (world_whole(&f->world) < 0)
 		return 1;
 	*whole_ns = clock_now_ns();
 	return 0;
@@ -118,7 +122,7 @@ static int run_fault(struct bench *b, enum fault fault, const char *timers, uint
 	static double notice[10000], gate[10000];
 	struct failover f = {
 		.bench = b, .notice = notice, .gate = gate, .rounds = b->quick ? 10 : 1000};
-	const struct world_options options = {.timers = timers};
+	const struct world_options options = {.timers = timers, .turns = !b->quick};
 	uint64_t whole_ns = 0;
 	int code = world_open(&f.world, &options);
 

@@ -20,6 +20,9 @@
 
 #define WAIT_NS (20 * NSEC_PER_SEC)
 #define LOOK_US 200
+#define TURNS_CPU 1u
+/** Turns of its loop after which a node has started. */
+#define POLLS_STARTED 1000u
 
 static const char *const names[WORLD_NODES] = {"a", "b", "w"};
 
@@ -67,12 +70,18 @@ static int port_text(const struct world *w, unsigned node, unsigned number, char
 			port[node][number].id, w->dir, port[node][number].id);
 }
 
+/** Where a node and its application run, or start before they take turns. */
+static unsigned cpu_of(const struct world *w, unsigned node)
+{
+	return !w->options.turns && node == WORLD_B ? 1 : 0;
+}
+
 static int write_configuration(const struct world *w)
 {
 	char text[4096];
 	int n = snprintf(text, sizeof(text),
-			 "cluster: bench\nkey_file: key\ntimers: {%s}\npoll: %s\nnodes:\n",
-			 w->options.timers, w->options.busy ? "busy" : "polite");
+			 "cluster: bench\nkey_file: key\ntimers: {%s}\npoll: polite\nnodes:\n",
+			 w->options.timers);
 
 	for (unsigned i = 0; i < WORLD_NODES; i++) {
 		char first[160], second[160];
@@ -82,8 +91,8 @@ static int write_configuration(const struct world *w)
 		n += snprintf(text + n, sizeof(text) - (size_t)n,
 			      "  - name: %s\n    run_dir: %s\n    %s: true\n    cpu: %u\n"
 			      "    ports: [%s, %s]\n",
-			      names[i], names[i], i == WORLD_W ? "witness" : "voter",
-			      i == WORLD_B ? 1u : 0u, first, second);
+			      names[i], names[i], i == WORLD_W ? "witness" : "voter", cpu_of(w, i),
+			      first, second);
 	}
 	snprintf(text + n, sizeof(text) - (size_t)n,
 		 "groups:\n  - {name: work, redundancy: 2N, standby: hot, instances: [work], "
@@ -105,13 +114,16 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 /* ---- processes --------------------------------------------------------------------------------
  */
 
-static void cpu_set_own(unsigned cpu)
+/** Give a process (0: this one) this core, and real-time priority or the usual one. */
+static bool place(pid_t pid, unsigned cpu, bool realtime)
 {
+	const struct sched_param priority = {.sched_priority = realtime ? 1 : 0};
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
+	return sched_setaffinity(pid, sizeof(set), &set) == 0 &&
+	       sched_setscheduler(pid, realtime ? SCHED_FIFO : SCHED_OTHER, &priority) == 0;
 }
 
 static int start_node(struct world *w, unsigned node)
@@ -129,9 +141,7 @@ static int start_node(struct world *w, unsigned node)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		dup2(fd, STDOUT_FILENO);
 		dup2(fd, STDERR_FILENO);
-		/* The witness only answers: whoever serves goes first. */
-		execl(program, "havend", "--force", "--config", file, "--node", names[node],
-		      node == WORLD_W ? "--poll" : NULL, "polite", NULL);
+		execl(program, "havend", "--force", "--config", file, "--node", names[node], NULL);
 		_exit(127);
 	}
 	w->node[node] = pid;
@@ -139,7 +149,7 @@ static int start_node(struct world *w, unsigned node)
 }
 
 /* An application that does nothing but keep its role: attach, one table, poll, look at the gate. */
-static void app_serve(struct haven *h, struct world_app_line *line)
+static void app_serve(struct haven *h, struct world_app_line *line, bool turns)
 {
 	const struct haven_component_config config = {.name = "work"};
 	const struct haven_table_config shape = {"state", 8, 8, 64, 1, 64};
@@ -150,6 +160,8 @@ static void app_serve(struct haven *h, struct world_app_line *line)
 	if (haven_component_register(h, &config, &c) || haven_table_create(c, 0, &shape, &t) ||
 	    haven_component_ready(c) || haven_worker_begin(c, &worker))
 		return;
+	if (turns)
+		place(0, TURNS_CPU, true);
 	store_release(&line->ready, 1);
 	for (;;) {
 		unsigned change = haven_poll(worker);
@@ -179,11 +191,11 @@ static int start_app(struct world *w, unsigned node)
 		struct haven *h;
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		cpu_set_own(node == WORLD_B ? 1 : 0);
+		place(0, cpu_of(w, node), false);
 		for (int i = 0; i < 200 && haven_attach(&h, run_dir) != 0; i++)
 			usleep(20000);
 		if (h)
-			app_serve(h, line);
+			app_serve(h, line, w->options.turns);
 		_exit(1);
 	}
 	w->app[node] = pid;
@@ -251,16 +263,41 @@ unsigned world_count(struct world *w, unsigned kind, uint64_t from_ns, uint64_t 
 	return n;
 }
 
+/** What a node said last, to explain why it is not there. */
+static int told_log(const struct world *w, unsigned node, const char *what)
+{
+	char path[128], text[1024];
+	FILE *log;
+	size_t n;
+
+	snprintf(path, sizeof(path), "%s/%s.log", w->dir, names[node]);
+	log = fopen(path, "r");
+	n = log ? fread(text, 1, sizeof(text) - 1, log) : 0;
+	text[n] = '\0';
+	if (log)
+		fclose(log);
+	fprintf(stderr, "haven-bench: %s; node %s says: %s\n", what, names[node], text);
+	return 1;
+}
+
 /** A memif client starts only beside its server, so nodes start one after the other. */
 static int wait_serving(struct world *w, unsigned node)
 {
+	static struct registry_status s;
 	uint64_t until = clock_now_ns() + WAIT_NS;
 
 	while (!registry_fresh(w, node)) {
 		if (waitpid(w->node[node], NULL, WNOHANG) != 0 || clock_now_ns() > until)
-			return told("a node does not start");
+			return told_log(w, node, "a node does not start");
 		usleep(1000);
 	}
+	while (!world_status(w, node, &s) || s.polls < POLLS_STARTED) {
+		if (waitpid(w->node[node], NULL, WNOHANG) != 0 || clock_now_ns() > until)
+			return told_log(w, node, "a node does not poll");
+		usleep(1000);
+	}
+	if (w->options.turns && !place(w->node[node], TURNS_CPU, true))
+		return told("no real-time priority is to be had: run as root, on two cores");
 	return 0;
 }
 
@@ -323,12 +360,26 @@ uint64_t world_opened(struct world *w, unsigned node, uint64_t after_ns, uint64_
 
 uint64_t world_strike(struct world *w, unsigned node, bool app_only, int number)
 {
-	uint64_t at = clock_now_ns();
+	uint64_t at;
 
+	/* A process that ends takes milliseconds of its core to give its memory back: not of the
+	 * core on which the others take turns. */
+	if (w->options.turns && number == SIGKILL) {
+		place(w->app[node], 0, false);
+		if (!app_only)
+			place(w->node[node], 0, false);
+	}
+	at = clock_now_ns();
 	kill(w->app[node], number);
 	if (!app_only)
 		kill(w->node[node], number);
 	return at;
+}
+
+void world_continue(struct world *w, unsigned node)
+{
+	kill(w->node[node], SIGCONT);
+	kill(w->app[node], SIGCONT);
 }
 
 int world_mend(struct world *w, unsigned node, bool app_only)

@@ -18,7 +18,11 @@ enum { WORLD_A = 0, WORLD_B, WORLD_W, WORLD_NODES };
 
 struct world_options {
 	const char *timers; /**< inner part of the configuration's mapping */
-	bool busy;          /**< nodes a and b never yield */
+	/** Nodes and applications take turns on the second core at real-time priority: each gives
+	 *  way when it has looked once, so nobody waits longer than the turns of four others, and
+	 *  what else the machine does keeps to the first core, where they also start and end.
+	 *  Otherwise they share two cores as the kernel likes. */
+	bool turns;
 };
 
 /** What an application tells, in memory shared with the bench. Writer: the application. */
@@ -47,6 +51,8 @@ int world_whole(struct world *w);
 /** Send SIGKILL, or SIGSTOP, to the application or node (with its application, application first if
  *  `app_too`). Returns the instant just before. */
 uint64_t world_strike(struct world *w, unsigned node, bool app_only, int signal);
+/** Let a stopped node and its application go on. */
+void world_continue(struct world *w, unsigned node);
 /** End for good what was struck and start it anew. Returns 0, or 1 after telling why. */
 int world_mend(struct world *w, unsigned node, bool app_only);
 /** Wait until the application of `node` has found its gate open later than `after_ns`. Returns that

@@ -259,13 +259,18 @@ static void brain_on_frame(struct brain *b, const struct brain_event *e, struct 
 	struct peer *p = &b->peer[f->src];
 	struct frame_beat was;
 	enum peer_verdict verdict;
+	uint64_t silence;
 
 	if (f->src >= b->config.n_nodes || f->src == b->config.self || f->dst != b->config.self)
 		return;
 	was = p->last;
+	silence = p->seq_in ? peer_silence(p, b->run) : 0;
 	verdict = peer_receive(p, f, e->link, b->incarnation, b->now, b->run);
-	if (verdict == PEER_TAKE && f->type == FRAME_BEAT && brain_is_news(&was, &p->last))
-		b->plan_due = true;
+	if (verdict == PEER_TAKE && f->type == FRAME_BEAT) {
+		out->silence_ns = silence;
+		if (brain_is_news(&was, &p->last))
+			b->plan_due = true;
+	}
 	if (verdict == PEER_PROVEN) {
 		b->plan_due = true;
 		agree_forget(&b->agree, f->src);
@@ -387,6 +392,7 @@ void brain_step(struct brain *b, uint64_t now, const struct brain_event *event,
 	HAVEN_ASSERT(event->slot < BRAIN_SLOTS_MAX);
 	out->n = 0;
 	out->more = false;
+	out->silence_ns = 0;
 	/* A step at the same instant as the last one would find nothing new. */
 	if (b->now != now || b->refresh_cut) {
 		b->now = now;

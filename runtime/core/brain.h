@@ -149,6 +149,9 @@ struct brain_output {
 struct brain_outputs {
 	unsigned n;
 	bool more; /**< work is left: step again with a tick at the same instant */
+	/** The event was a peer's newest beat: running time since its beat before, as the judge of
+	 *  silence counts it. Otherwise 0. */
+	uint64_t silence_ns;
 	struct brain_output out[BRAIN_OUTPUTS_MAX];
 };
 

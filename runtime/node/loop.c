@@ -66,6 +66,8 @@ static void loop_frame(struct haven_node *n, unsigned link, struct rte_mbuf *m, 
 	l->frames_in++;
 	event.frame = l->frame;
 	loop_step(n, now, &event);
+	if (l->outputs->silence_ns)
+		histogram_add(&n->meters.silence, l->outputs->silence_ns);
 	loop_pump(n, now);
 }
 

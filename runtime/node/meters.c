@@ -105,7 +105,7 @@ uint32_t meters_bytes(const struct config *c)
 			   METERS_INSTANCE_MAX * c->n_instances;
 
 	return (uint32_t)sizeof(struct counters_head) +
-	       2 * counter_bytes(COUNTER_HISTOGRAM, TIME_BITS) +
+	       3 * counter_bytes(COUNTER_HISTOGRAM, TIME_BITS) +
 	       singles * counter_bytes(COUNTER_COUNT, 0);
 }
 
@@ -165,6 +165,10 @@ static int meters_describe(struct haven_node *n, struct error_text *error)
 	int err = histogram_begin(n, "loop_gap", "From the begin of one turn to that of the next.",
 				  &m->loop_gap, error);
 
+	if (!err)
+		err = histogram_begin(n, "peer_silence",
+				      "From one beat of a peer to its next, own stalls taken off.",
+				      &m->silence, error);
 	if (!err)
 		err = histogram_begin(n, "registry_grace",
 				      "From the replacement of an object until it may be reused.",

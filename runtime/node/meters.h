@@ -37,7 +37,7 @@ struct meters_instance {
 
 /** Poll loop only. */
 struct meters {
-	struct histogram loop_gap, grace;
+	struct histogram loop_gap, silence, grace;
 	uint32_t n;
 	struct {
 		const uint64_t *from;

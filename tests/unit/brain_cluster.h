@@ -21,6 +21,7 @@
 #define CLUSTER_NODES 3u
 #define CLUSTER_MAIL 512u
 #define TICK_NS 100000u
+#define INTERVAL_NS 500000u
 #define MS(x) ((uint64_t)(x)*1000000u)
 #define NOBODY HAVEN_NODE_NONE
 
@@ -37,7 +38,8 @@ struct cluster_node {
 	bool acting;          /**< after the last instant */
 	enum haven_role role; /**< as told by OUT_ROLE */
 	unsigned notes[NOTE_COUNT];
-	int code; /**< answer to the last command, 1: none came */
+	int code;            /**< answer to the last command, 1: none came */
+	uint64_t silence_ns; /**< longest told between two beats of a peer */
 };
 
 struct cluster {
@@ -125,6 +127,8 @@ static inline void cluster_feed(struct cluster *c, unsigned k, struct brain_even
 
 		brain_step(c->node[k].brain, c->now, &e, &c->out);
 		cr_assert_not(c->out.more, "these scenarios are small");
+		if (c->out.silence_ns > c->node[k].silence_ns)
+			c->node[k].silence_ns = c->out.silence_ns;
 		for (unsigned o = 0; o < c->out.n; o++) {
 			if (c->out.out[o].kind == OUT_FRAME)
 				cluster_post(c, &c->out.out[o].frame);
@@ -217,7 +221,7 @@ static inline void cluster_boot(struct cluster *c, unsigned k)
 		.n_instances = 1,
 		.voters = node_bit(c->n) - 1,
 		.witnesses = c->n == 3 ? 4 : 0,
-		.interval_ns = 500000,
+		.interval_ns = INTERVAL_NS,
 		.suspect_ns = MS(5),
 		.lease_ns = MS(10),
 		.guard_ns = 500000,

@@ -133,6 +133,26 @@ Test(brain, a_quiet_cluster_stays_as_it_is)
 	cluster_end(c);
 }
 
+Test(brain, silences_are_told_as_the_judge_counts_them)
+{
+	struct cluster *c = serving();
+
+	for (unsigned k = 0; k < 3; k++)
+		c->node[k].silence_ns = 0;
+	cluster_run(c, MS(5));
+	for (unsigned k = 0; k < 3; k++) {
+		cr_expect_gt(c->node[k].silence_ns, 0);
+		cr_expect_leq(c->node[k].silence_ns, INTERVAL_NS + TICK_NS);
+	}
+	c->cut[W][A] = true;
+	cluster_run(c, INTERVAL_NS * 3);
+	c->cut[W][A] = false;
+	cluster_run(c, INTERVAL_NS * 2);
+	cr_expect_geq(c->node[A].silence_ns, INTERVAL_NS * 3);
+	cr_expect_leq(c->node[B].silence_ns, INTERVAL_NS + TICK_NS);
+	cluster_end(c);
+}
+
 Test(brain, a_single_node_serves_alone)
 {
 	struct cluster *c = cluster_start(1);
