@@ -76,7 +76,8 @@ static struct bench_result *own_line(struct bench *b, const uint64_t *ns, unsign
 /* Haven's own cluster. Sets `*known`, the line that peers are compared with. */
 static int measure_own(struct bench *b, struct bench_result **known)
 {
-	const struct world_options options = {.timers = b->quick ? TIMERS_CALM : TIMERS_FAST};
+	const struct world_options options = {.timers = b->quick ? TIMERS_CALM : TIMERS_FAST,
+					      .turns = !b->quick};
 	static struct own own;
 	struct world world;
 	uint64_t whole_ns = 0;
