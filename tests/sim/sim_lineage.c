@@ -125,8 +125,11 @@ void sim_check_promoted(struct sim_world *w, struct sim_node *n, unsigned instan
 		c->owner[instance] != node || c->owner_life[instance] != n->app[instance].life;
 	if (c->unnamed[instance])
 		sim_fail(w, SIM_C5, node, instance, "state was lost and nobody said so", 0, 0, 0);
-	for (unsigned l = 0; l < w->options.lanes && c->lost[instance]; l++)
-		lineage_adopt(w, &c->lineage[instance][l], t, l);
+	/* Given up, and the very copy that had everything goes on: then what it had committed and
+	 * not acknowledged is still not acknowledged. */
+	if (c->lost[instance] && !sim_check_copy(w, n, instance, &lane, &why))
+		for (unsigned l = 0; l < w->options.lanes; l++)
+			lineage_adopt(w, &c->lineage[instance][l], t, l);
 	c->lost[instance] = false;
 	w->stats.checks[SIM_C5]++;
 	w->stats.checks[SIM_C6]++;
@@ -198,13 +201,13 @@ void sim_check_acked(struct sim_world *w, struct sim_node *n, unsigned instance,
 	if (seq == 0)
 		return; /* a state that begins afresh has nothing to acknowledge */
 	w->stats.checks[SIM_C5]++;
-	if (c->lost[instance]) { /* the new lineage begins with what is there */
-		if (seq > table_committed(t, lane))
-			sim_fail(w, SIM_C5, node, instance,
-				 "acknowledges records that the copy does not have (lane, seq)",
-				 lane, seq, 0);
+	/* The new lineage begins with what is there, or the old one goes on. */
+	if (c->lost[instance] && seq > table_committed(t, lane))
+		sim_fail(w, SIM_C5, node, instance,
+			 "acknowledges records that the copy does not have (lane, seq)", lane, seq,
+			 0);
+	if (c->lost[instance] && lane_verdict(w, &n->app[instance], line, lane) != SIM_CHECK_COUNT)
 		return;
-	}
 	/* A copy that is about to be promoted, or was once, speaks for what it shares with the
 	 * lineage; one whose records went another way speaks for nothing. */
 	if (seq > line->last_seq ||
