@@ -169,6 +169,7 @@ void sim_check_view(struct sim_world *w, struct sim_node *n)
 	if (v->epoch < n->epoch)
 		sim_fail(w, SIM_C3, node, SIM_NONE, "the node's epoch goes back (from, to)",
 			 n->epoch, v->epoch, 0);
+	sim_check_given_up(w, n, v);
 	n->epoch_before = n->epoch;
 	n->epoch = v->epoch;
 	for (unsigned i = 0; i < w->options.instances; i++)

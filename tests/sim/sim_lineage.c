@@ -99,6 +99,27 @@ void sim_check_standby(struct sim_world *w, struct sim_node *n)
 	}
 }
 
+/* A state was given up in favour of the copies that the view calls in sync. Another's counted whole
+ * would be taken for a copy of the new state as soon as those are gone, and the old one revived. */
+void sim_check_given_up(struct sim_world *w, struct sim_node *n, const struct view *v)
+{
+	unsigned node = sim_node_index(w, n);
+
+	for (unsigned i = 0; i < w->options.instances; i++) {
+		bool given_up = n->epoch != 0 && v->instance[i].lineage != n->lineage[i];
+
+		n->lineage[i] = v->instance[i].lineage;
+		if (!given_up || (v->instance[i].in_sync & node_bit(node)))
+			continue;
+		w->stats.checks[SIM_C8]++;
+		if (sim_claims_whole(n, i))
+			sim_fail(w, SIM_C8, node, i,
+				 "what is left of a state that was given up counts as whole "
+				 "(epoch, lineage, in sync)",
+				 v->epoch, v->instance[i].lineage, v->instance[i].in_sync);
+	}
+}
+
 /* The state was lost: whatever the new primary holds is the state now. */
 static void lineage_adopt(const struct sim_world *w, struct sim_lineage *line,
 			  const struct table *t, unsigned lane)
