@@ -73,6 +73,9 @@ static void node_store(struct sim_world *w, struct sim_node *n, const struct bra
 	if (baton && o->kind == OUT_RESET) {
 		mirror_io_reset(&app->table, lane, &app->stage[lane], o->seq);
 		applied = o->seq;
+		/* What it acknowledged as a holder was of the content that is gone: when it says
+		 * the same number again, that is a new statement. */
+		app->acked[lane] = 0;
 		w->stats.resets++;
 	} else if (baton && f) {
 		error = mirror_io_apply(&app->table, lane, &app->stage[lane], f->u.mirror.kind,

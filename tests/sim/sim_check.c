@@ -154,6 +154,27 @@ static bool check_majority_remembers(const struct sim_world *w, const uint64_t *
 	return same > voters / 2;
 }
 
+/* A majority has forgotten what it decided under this epoch: the other view stands now, and what
+ * followed the forgotten one is forgotten with it. */
+static void check_decided_again(struct sim_world *w, unsigned node, uint64_t epoch)
+{
+	struct sim_check *c = &w->check;
+
+	if (epoch < c->view.epoch &&
+	    check_majority_remembers(w, c->view_of[c->view.epoch % SIM_EPOCHS].life))
+		sim_fail(
+			w, SIM_C3, node, SIM_NONE,
+			"an epoch is decided again although a later one is remembered (its, later)",
+			epoch, c->view.epoch, 0);
+	for (unsigned p = 0; p < SIM_EPOCHS; p++) {
+		if (c->view_of[p].epoch > epoch)
+			c->view_of[p].epoch = 0;
+		for (unsigned i = 0; i < w->options.instances; i++)
+			if (c->primary_of[i][p].epoch >= epoch)
+				c->primary_of[i][p].epoch = 0;
+	}
+}
+
 void sim_check_view(struct sim_world *w, struct sim_node *n)
 {
 	const struct view *v = brain_view(n->brain);
@@ -169,6 +190,7 @@ void sim_check_view(struct sim_world *w, struct sim_node *n)
 	if (v->epoch < n->epoch)
 		sim_fail(w, SIM_C3, node, SIM_NONE, "the node's epoch goes back (from, to)",
 			 n->epoch, v->epoch, 0);
+	sim_check_given_up(w, n, v);
 	n->epoch_before = n->epoch;
 	n->epoch = v->epoch;
 	for (unsigned i = 0; i < w->options.instances; i++)
@@ -186,10 +208,9 @@ void sim_check_view(struct sim_world *w, struct sim_node *n)
 		sim_fail(w, SIM_C3, node, SIM_NONE,
 			 "a new view does not have the highest epoch (its, highest)", v->epoch,
 			 c->view.epoch, 0);
-	/* A majority has forgotten what it decided under this epoch: the other view stands now. */
 	again = c->view_of[place].epoch == v->epoch && c->view_of[place].digest != digest;
-	for (unsigned i = 0; again && i < w->options.instances; i++)
-		c->primary_of[i][place].epoch = 0;
+	if (again)
+		check_decided_again(w, node, v->epoch);
 	if (again || c->view_of[place].epoch < v->epoch) {
 		c->view_of[place].epoch = v->epoch;
 		c->view_of[place].digest = digest;
@@ -199,7 +220,7 @@ void sim_check_view(struct sim_world *w, struct sim_node *n)
 			c->view_of[place].life[k] = w->node[k].incarnation;
 		}
 	}
-	if (v->epoch < c->view.epoch || (v->epoch == c->view.epoch && !again))
+	if (v->epoch <= c->view.epoch && !again)
 		return;
 	w->stats.epochs++;
 	w->stats.formations += v->formation;

@@ -20,7 +20,9 @@
  * - C6: sim_check_promoted, sim_check_standby: each lane stands at the end of a commit
  * - C7: the same two, for content; sim_check_commit (every commit), net_fill (every frame filled),
  *   world_rests (at the end all copies are equal)
- * - C8: sim_check_promoted: who begins to act is in sync by its view, and has everything
+ * - C8: sim_check_promoted: who begins to act is in sync by its view, and has everything;
+ *   sim_check_given_up (every view of a node): what is left of a state that was given up counts no
+ *   more
  * - C9: sim_check_beat (every beat of a voter), sim_check_lease (every lease that is told is
  * covered by the promises of a majority)
  * - C10: sim_check_role, sim_check_released (every release)
@@ -172,6 +174,8 @@ void sim_check_reset(struct sim_world *w);
 void sim_fail(struct sim_world *w, enum sim_invariant invariant, unsigned node, unsigned instance,
 	      const char *text, uint64_t a, uint64_t b, uint64_t c);
 
+/** The node adopts a view. */
+void sim_check_given_up(struct sim_world *w, struct sim_node *n, const struct view *v);
 /** After every step of a brain. */
 void sim_check_view(struct sim_world *w, struct sim_node *n);
 /** The brain tells the world that the instance's state is lost. */

@@ -41,10 +41,10 @@ static bool lane_equals(const struct table *t, unsigned lane, unsigned keys,
 }
 
 /* Position and content of one lane of a copy; SIM_CHECK_COUNT when all is well. */
-static enum sim_invariant lane_verdict(const struct sim_world *w, const struct table *t,
+static enum sim_invariant lane_verdict(const struct sim_world *w, const struct sim_app *app,
 				       const struct sim_lineage *line, unsigned lane)
 {
-	uint64_t at = table_committed(t, lane);
+	uint64_t at = table_committed(&app->table, lane);
 	uint64_t content[SIM_KEYS];
 
 	if (at < line->base_seq)
@@ -54,7 +54,10 @@ static enum sim_invariant lane_verdict(const struct sim_world *w, const struct t
 	if (at > line->base_seq && !line->log[at % SIM_LOG].commit)
 		return SIM_C6; /* it stands in the middle of a commit */
 	lineage_content(line, at, content);
-	return lane_equals(t, lane, w->options.keys, content) ? SIM_CHECK_COUNT : SIM_C7;
+	/* A worker between its changes and their commit has them in its table already. */
+	for (unsigned k = 0; lane == app->lane && k < app->staged; k++)
+		content[app->record[k].key] = app->record[k].put ? app->record[k].id : 0;
+	return lane_equals(&app->table, lane, w->options.keys, content) ? SIM_CHECK_COUNT : SIM_C7;
 }
 
 bool sim_check_copy(const struct sim_world *w, const struct sim_node *n, unsigned instance,
@@ -62,7 +65,7 @@ bool sim_check_copy(const struct sim_world *w, const struct sim_node *n, unsigne
 {
 	for (unsigned l = 0; l < w->options.lanes; l++) {
 		*lane = l;
-		*why = lane_verdict(w, &n->app[instance].table, &w->check.lineage[instance][l], l);
+		*why = lane_verdict(w, &n->app[instance], &w->check.lineage[instance][l], l);
 		if (*why != SIM_CHECK_COUNT)
 			return false;
 	}
@@ -96,6 +99,27 @@ void sim_check_standby(struct sim_world *w, struct sim_node *n)
 	}
 }
 
+/* A state was given up in favour of the copies that the view calls in sync. Another's counted whole
+ * would be taken for a copy of the new state as soon as those are gone, and the old one revived. */
+void sim_check_given_up(struct sim_world *w, struct sim_node *n, const struct view *v)
+{
+	unsigned node = sim_node_index(w, n);
+
+	for (unsigned i = 0; i < w->options.instances; i++) {
+		bool given_up = n->epoch != 0 && v->instance[i].lineage != n->lineage[i];
+
+		n->lineage[i] = v->instance[i].lineage;
+		if (!given_up || (v->instance[i].in_sync & node_bit(node)))
+			continue;
+		w->stats.checks[SIM_C8]++;
+		if (sim_claims_whole(n, i))
+			sim_fail(w, SIM_C8, node, i,
+				 "what is left of a state that was given up counts as whole "
+				 "(epoch, lineage, in sync)",
+				 v->epoch, v->instance[i].lineage, v->instance[i].in_sync);
+	}
+}
+
 /* The state was lost: whatever the new primary holds is the state now. */
 static void lineage_adopt(const struct sim_world *w, struct sim_lineage *line,
 			  const struct table *t, unsigned lane)
@@ -122,8 +146,11 @@ void sim_check_promoted(struct sim_world *w, struct sim_node *n, unsigned instan
 		c->owner[instance] != node || c->owner_life[instance] != n->app[instance].life;
 	if (c->unnamed[instance])
 		sim_fail(w, SIM_C5, node, instance, "state was lost and nobody said so", 0, 0, 0);
-	for (unsigned l = 0; l < w->options.lanes && c->lost[instance]; l++)
-		lineage_adopt(w, &c->lineage[instance][l], t, l);
+	/* Given up, and the very copy that had everything goes on: then what it had committed and
+	 * not acknowledged is still not acknowledged. */
+	if (c->lost[instance] && !sim_check_copy(w, n, instance, &lane, &why))
+		for (unsigned l = 0; l < w->options.lanes; l++)
+			lineage_adopt(w, &c->lineage[instance][l], t, l);
 	c->lost[instance] = false;
 	w->stats.checks[SIM_C5]++;
 	w->stats.checks[SIM_C6]++;
@@ -195,18 +222,19 @@ void sim_check_acked(struct sim_world *w, struct sim_node *n, unsigned instance,
 	if (seq == 0)
 		return; /* a state that begins afresh has nothing to acknowledge */
 	w->stats.checks[SIM_C5]++;
-	if (c->lost[instance]) { /* the new lineage begins with what is there */
-		if (seq > table_committed(t, lane))
-			sim_fail(w, SIM_C5, node, instance,
-				 "acknowledges records that the copy does not have (lane, seq)",
-				 lane, seq, 0);
+	/* The new lineage begins with what is there, or the old one goes on. */
+	if (c->lost[instance] && seq > table_committed(t, lane))
+		sim_fail(w, SIM_C5, node, instance,
+			 "acknowledges records that the copy does not have (lane, seq)", lane, seq,
+			 0);
+	if (c->lost[instance] && lane_verdict(w, &n->app[instance], line, lane) != SIM_CHECK_COUNT)
 		return;
-	}
 	/* A copy that is about to be promoted, or was once, speaks for what it shares with the
 	 * lineage; one whose records went another way speaks for nothing. */
-	if (seq > line->last_seq || (seq > c->cut[node][instance][lane] &&
-				     (seq > table_committed(t, lane) ||
-				      lane_verdict(w, t, line, lane) != SIM_CHECK_COUNT))) {
+	if (seq > line->last_seq ||
+	    (seq > c->cut[node][instance][lane] &&
+	     (seq > table_committed(t, lane) ||
+	      lane_verdict(w, &n->app[instance], line, lane) != SIM_CHECK_COUNT))) {
 		sim_fail(w, SIM_C5, node, instance,
 			 "acknowledges records that are not in the state any more "
 			 "(seq, common up to, last)",

@@ -106,8 +106,9 @@ struct sim_node {
 	uint64_t incarnation;
 	struct sim_clock clock;
 	struct brain *brain;
-	uint64_t epoch;        /**< of its view as last seen by the checks … */
-	uint64_t epoch_before; /**< … and of the view before that */
+	uint64_t epoch;                  /**< of its view as last seen by the checks … */
+	uint64_t epoch_before;           /**< … and of the view before that */
+	uint16_t lineage[SIM_INSTANCES]; /**< by that view */
 	uint64_t turn_at, paused_until;
 	uint64_t asleep_until, slept_ns, naps; /**< pauses and stalls of this node so far */
 	uint64_t deaf_until;                   /**< its machine is suspended: what comes is lost */
