@@ -27,6 +27,9 @@ static void decode(const uint8_t *plain, size_t bytes)
 
 	if (frame_decode(plain, bytes, &f) != FRAME_OK)
 		return;
+#ifdef HAVEN_FUZZ_CANARY /* a mistake that shows only in a view behind a good tag */
+	FUZZ_REQUIRE(f.type != FRAME_VIEW || f.u.view.kind != FRAME_VIEW_FORCED);
+#endif
 	FUZZ_REQUIRE(frame_encode(&f, again, sizeof(again)) == bytes);
 	again[KEY_ID_AT] = plain[KEY_ID_AT];
 	FUZZ_REQUIRE(memcmp(again, plain, bytes) == 0);
@@ -185,6 +188,27 @@ static void seeds_changed(const char *folder)
 	}
 }
 
+/** What is sealed inside is spoilt, or too short for that, under a tag that is right. */
+static void seeds_spoilt(const char *folder)
+{
+	uint8_t packet[WIRE_PACKET_MAX] __attribute__((aligned(4))), plain[FRAME_BYTES_MAX];
+	const uint8_t options = WIRE_SEALS | WIRE_CONFIDENTIAL;
+	size_t n = wire_example(FRAME_MIRROR, 0, 5, plain), ethernet = 14;
+	struct seed s = {.bytes = {options}};
+
+	s.n = 1 + wire_pack(options, plain, n, packet);
+	packet[ethernet + FRAME_HEADER_BYTES] ^= 1;
+	FUZZ_REQUIRE(wire_sign(options, packet, s.n - 1));
+	memcpy(s.bytes + 1, packet, s.n - 1);
+	seed_write(folder, "spoilt", 0, &s);
+	plain[SEALED_AT] = 1;
+	plain[KEY_ID_AT] = 1;
+	seed_pack(&s, options, plain, n);
+	seed_write(folder, "spoilt", 1, &s);
+	seed_pack(&s, options, plain, FRAME_HEADER_BYTES + 3);
+	seed_write(folder, "spoilt", 2, &s);
+}
+
 /** Questions and answers about next hops. */
 static void seeds_neighbours(const char *folder)
 {
@@ -222,6 +246,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	if (folder) {
 		seeds_good(folder);
 		seeds_changed(folder);
+		seeds_spoilt(folder);
 		seeds_neighbours(folder);
 		exit(0);
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The mutator of the target of frames: it takes the frame out of the packet, opens it, changes its
- * header, its body or the link that it comes on, and seals and wraps it again. One input in eight
- * is changed as bytes, tag and all.
+ * header, its body or the link that it comes on, and seals and wraps it again. Of eight inputs one
+ * is changed as bytes, tag and all, and one as bytes behind the tag, what is sealed there included.
  */
 #include <string.h>
 
@@ -32,12 +32,13 @@ static void change_word(uint8_t *plain, size_t from, size_t n, struct prng *rand
 
 static size_t change_body(uint8_t *plain, size_t n, struct prng *random)
 {
-	switch (prng_below(random, 3)) {
-	case 0:
+	switch (prng_below(random, 6)) {
+	case 0: /* which mostly changes the length, and so the parser refuses it */
 		return FRAME_HEADER_BYTES + LLVMFuzzerMutate(plain + FRAME_HEADER_BYTES,
 							     n - FRAME_HEADER_BYTES,
 							     FRAME_BYTES_MAX - FRAME_HEADER_BYTES);
 	case 1:
+	case 2:
 		change_word(plain, FRAME_HEADER_BYTES, n, random);
 		return n;
 	default: /* bits, that a mask has */
@@ -65,18 +66,38 @@ static size_t change(uint8_t *options, uint8_t *plain, size_t n, struct prng *ra
 	}
 }
 
+/** Change a bit of the packet and put the right tag on it. */
+static size_t change_sealed(uint8_t *data, size_t n, uint8_t *packet, struct prng *random)
+{
+	memcpy(packet, data + 1, n - 1);
+	packet[prng_below(random, n - 1)] ^= (uint8_t)(1u << prng_below(random, 8));
+	if (!wire_sign(data[0], packet, n - 1))
+		return 0;
+	memcpy(data + 1, packet, n - 1);
+	return n;
+}
+
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t most, unsigned seed)
 {
 	uint8_t packet[WIRE_PACKET_MAX] __attribute__((aligned(4))), plain[WIRE_FRAME_MAX];
 	struct prng random = {.state = seed};
 	uint8_t options = n ? data[0] : 0;
+	uint64_t kind = prng_below(&random, 8);
 	size_t bytes = 0;
 
-	if (n && prng_below(&random, 8))
+	if (kind == 1 && n > 1 && n - 1 <= sizeof(packet)) {
+		bytes = change_sealed(data, n, packet, &random);
+		if (bytes)
+			return bytes;
+	}
+	if (kind && n)
 		bytes = wire_unpack(options, data + 1, n - 1, plain);
-	if (bytes < FRAME_HEADER_BYTES || bytes > FRAME_BYTES_MAX)
+	if (bytes >= FRAME_HEADER_BYTES && bytes <= FRAME_BYTES_MAX)
+		bytes = change(&options, plain, bytes, &random);
+	else if (kind && prng_below(&random, 4) == 0)
+		bytes = wire_example(FRAME_VIEW, 0, prng_next(&random), plain);
+	else
 		return LLVMFuzzerMutate(data, n, most);
-	bytes = change(&options, plain, bytes, &random);
 	bytes = wire_pack(options, plain, bytes, packet);
 	if (1 + bytes > most)
 		return LLVMFuzzerMutate(data, n, most);

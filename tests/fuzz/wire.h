@@ -40,6 +40,9 @@ uint64_t wire_incarnation(unsigned node);
 size_t wire_example(uint8_t type, uint8_t src, uint64_t counter, uint8_t *plain);
 /** Seal (or just lengthen, when the sender would not) and wrap. Returns the packet's bytes. */
 size_t wire_pack(uint8_t options, const uint8_t *plain, size_t n, uint8_t out[WIRE_PACKET_MAX]);
+/** Put the right tag at the end of a packet's frame, whatever that frame is: also when its header
+ *  or its sealed body was changed. False: the packet holds none. */
+bool wire_sign(uint8_t options, uint8_t *packet, size_t n);
 /** The plain frame in a packet; 0: there is none. */
 size_t wire_unpack(uint8_t options, const uint8_t *packet, size_t n, uint8_t plain[WIRE_FRAME_MAX]);
 
