@@ -98,10 +98,10 @@ static unsigned key_find(const struct auth_keys *keys, uint8_t id)
 	return i < keys->n ? i : AUTH_KEYS_MAX;
 }
 
+/** Of two keys of one number. */
 static bool key_equal(const struct auth_key *a, const struct auth_key *b)
 {
-	return a->id == b->id && a->size == b->size &&
-	       sodium_memcmp(a->bytes, b->bytes, a->size) == 0;
+	return a->size == b->size && sodium_memcmp(a->bytes, b->bytes, a->size) == 0;
 }
 
 /* Sessions of keys that stay keep their place in the new order. What is sealed from now on is

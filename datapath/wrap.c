@@ -30,17 +30,19 @@ static size_t ethernet_bytes(const struct wrap *w)
 	return sizeof(struct rte_ether_hdr) + (w->vlan ? sizeof(struct rte_vlan_hdr) : 0);
 }
 
+/** What each kind of link is made of. */
+static const struct {
+	uint16_t ethertype;
+	uint8_t header_bytes, address_bytes; /**< of IP */
+} kinds[] = {
+	[WRAP_ETHERNET] = {WRAP_ETHERTYPE, 0, 0},
+	[WRAP_UDP4] = {RTE_ETHER_TYPE_IPV4, sizeof(struct rte_ipv4_hdr), sizeof(rte_be32_t)},
+	[WRAP_UDP6] = {RTE_ETHER_TYPE_IPV6, sizeof(struct rte_ipv6_hdr), WRAP_IP_BYTES},
+};
+
 static size_t ip_header_bytes(const struct wrap *w)
 {
-	switch (w->kind) {
-	case WRAP_ETHERNET:
-		return 0;
-	case WRAP_UDP4:
-		return sizeof(struct rte_ipv4_hdr);
-	case WRAP_UDP6:
-		return sizeof(struct rte_ipv6_hdr);
-	}
-	return 0;
+	return kinds[w->kind].header_bytes;
 }
 
 size_t wrap_bytes(const struct wrap *w)
@@ -51,15 +53,7 @@ size_t wrap_bytes(const struct wrap *w)
 
 size_t wrap_ip_bytes(const struct wrap *w)
 {
-	switch (w->kind) {
-	case WRAP_ETHERNET:
-		return 0;
-	case WRAP_UDP4:
-		return sizeof(rte_be32_t);
-	case WRAP_UDP6:
-		return WRAP_IP_BYTES;
-	}
-	return 0;
+	return kinds[w->kind].address_bytes;
 }
 
 /* ---- writing ----------------------------------------------------------------------------------
@@ -119,14 +113,11 @@ void wrap_write(const struct wrap *w, const struct wrap_address *to, uint8_t *ou
 		size_t frame_bytes)
 {
 	uint16_t datagram = (uint16_t)(sizeof(struct rte_udp_hdr) + frame_bytes);
-	static const uint16_t type[] = {[WRAP_ETHERNET] = WRAP_ETHERTYPE,
-					[WRAP_UDP4] = RTE_ETHER_TYPE_IPV4,
-					[WRAP_UDP6] = RTE_ETHER_TYPE_IPV6};
 	struct rte_udp_hdr udp = {.src_port = rte_cpu_to_be_16(w->udp_port),
 				  .dst_port = rte_cpu_to_be_16(w->udp_port),
 				  .dgram_len = rte_cpu_to_be_16(datagram)};
 
-	out += wrap_write_ethernet(w, to->mac, type[w->kind], out);
+	out += wrap_write_ethernet(w, to->mac, kinds[w->kind].ethertype, out);
 	if (w->kind == WRAP_ETHERNET)
 		return;
 	memcpy(out + ip_header_bytes(w), &udp, sizeof(udp));
@@ -219,18 +210,11 @@ uint8_t *wrap_read(const struct wrap *w, uint8_t *packet, size_t bytes, size_t *
 	size_t left;
 	uint8_t *at = wrap_read_ethernet(w, packet, bytes, &type, &sender, &left);
 
-	if (!at)
+	if (!at || memcmp(packet, w->self.mac, WRAP_MAC_BYTES) != 0 ||
+	    type != kinds[w->kind].ethertype)
 		return NULL;
-	if (memcmp(packet, w->self.mac, WRAP_MAC_BYTES) != 0)
-		return NULL;
-	switch (w->kind) {
-	case WRAP_ETHERNET:
-		*frame_bytes = left;
-		return type == WRAP_ETHERTYPE ? at : NULL;
-	case WRAP_UDP4:
-		return type == RTE_ETHER_TYPE_IPV4 ? read_udp(w, at, left, frame_bytes) : NULL;
-	case WRAP_UDP6:
-		return type == RTE_ETHER_TYPE_IPV6 ? read_udp(w, at, left, frame_bytes) : NULL;
-	}
-	return NULL;
+	if (w->kind != WRAP_ETHERNET)
+		return read_udp(w, at, left, frame_bytes);
+	*frame_bytes = left;
+	return at;
 }

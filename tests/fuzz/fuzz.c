@@ -13,18 +13,7 @@
 
 #define PATCH_HEAD 6u
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t most, unsigned seed);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t n, size_t most);
-
 struct fuzz_base fuzz_base;
-
-void fuzz_broken(const char *what, const char *file, int line)
-{
-	fprintf(stderr, "broken: %s (%s:%d)\n", what, file, line);
-	abort();
-}
 
 void fuzz_section_add(const char *name, uint64_t offset, uint64_t bytes)
 {
@@ -124,16 +113,6 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t most, unsigned se
 
 /* ---- seeds ----------------------------------------------------------------------------------- */
 
-static void seed_write(const char *folder, const char *name, const uint8_t *data, size_t n)
-{
-	char path[300];
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	file = fopen(path, "w");
-	FUZZ_REQUIRE(file && fwrite(data, 1, n, file) == n && fclose(file) == 0);
-}
-
 /** The good image with each set of flags, and a word of 0 and of ones in each section. */
 static void seeds_write(const char *folder)
 {
@@ -143,16 +122,16 @@ static void seeds_write(const char *folder)
 		uint8_t data[] = {flags, 0, 1, 0, 0};
 
 		snprintf(name, sizeof(name), "flags-%u", flags);
-		seed_write(folder, name, data, sizeof(data));
+		fuzz_seed_write(folder, name, data, sizeof(data));
 	}
 	for (unsigned i = 0; i < fuzz_base.sections; i++) {
 		uint8_t data[1 + PATCH_HEAD + 8] = {FUZZ_CHECK, (uint8_t)i, 0, 0, 0, 0, 8};
 
 		snprintf(name, sizeof(name), "%s-zero", fuzz_base.section[i].name);
-		seed_write(folder, name, data, sizeof(data));
+		fuzz_seed_write(folder, name, data, sizeof(data));
 		memset(data + 1 + PATCH_HEAD, 0xff, 8);
 		snprintf(name, sizeof(name), "%s-ones", fuzz_base.section[i].name);
-		seed_write(folder, name, data, sizeof(data));
+		fuzz_seed_write(folder, name, data, sizeof(data));
 	}
 }
 

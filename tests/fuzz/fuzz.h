@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fuzz_common.h"
+
 #define FUZZ_PATCH_MAX 64u
 #define FUZZ_SECTIONS_MAX 16u
 
@@ -50,12 +52,5 @@ void fuzz_repair(uint8_t *image);
 void fuzz_use(uint8_t *image, size_t size, uint8_t flags, const uint8_t *rest, size_t n);
 
 void fuzz_section_add(const char *name, uint64_t offset, uint64_t bytes);
-/** Something that must never be: print and abort, which the fuzzer reports with its input. */
-#define FUZZ_REQUIRE(x)                                                                            \
-	do {                                                                                       \
-		if (!(x))                                                                          \
-			fuzz_broken(#x, __FILE__, __LINE__);                                       \
-	} while (0)
-__attribute__((noreturn)) void fuzz_broken(const char *what, const char *file, int line);
 
 #endif

@@ -450,6 +450,55 @@ Test(frame, a_buffer_too_small_gives_nothing)
 	}
 }
 
+Test(frame, only_a_sealed_frame_may_be_as_long_as_its_seal_makes_it)
+{
+	uint8_t bytes[FRAME_BYTES_MAX + FRAME_SEAL_BYTES + 1] = {0};
+	size_t longest = FRAME_BYTES_MAX + FRAME_SEAL_BYTES;
+	struct frame_header h;
+
+	encoded(FRAME_MIRROR, bytes);
+	for (size_t size = FRAME_BYTES_MAX; size <= longest + 1; size++) {
+		for (unsigned sealed = 0; sealed < 2; sealed++) {
+			bool fits = size <= (sealed ? longest : FRAME_BYTES_MAX);
+
+			frame_header_protect(bytes, 1, sealed,
+					     (uint16_t)(size - FRAME_HEADER_BYTES));
+			cr_assert_eq(frame_header_decode(bytes, size, &h),
+				     fits ? FRAME_OK : FRAME_BAD_LENGTH, "%zu, sealed %u", size,
+				     sealed);
+			cr_assert_neq(decode(bytes, size), FRAME_OK, "%zu, sealed %u", size,
+				      sealed);
+		}
+	}
+}
+
+Test(frame, a_mirror_frame_may_have_no_payload)
+{
+	DECODES(FRAME_MIRROR, FRAME_OK,
+		(f.u.mirror.kind = MIRROR_START, f.u.mirror.payload_bytes = 0));
+}
+
+Test(frame, a_payload_that_stands_in_its_place_is_left_there)
+{
+	uint8_t bytes[FRAME_BYTES_MAX], want[FRAME_BYTES_MAX];
+	struct frame f = sample(FRAME_MIRROR);
+	size_t n = from_hex(golden[2].hex, want);
+
+	f.u.mirror.payload = frame_mirror_payload(bytes);
+	memcpy(frame_mirror_payload(bytes), sample_payload, sizeof(sample_payload));
+	cr_assert_eq(frame_encode(&f, bytes, sizeof(bytes)), n);
+	cr_assert_arr_eq(bytes, want, n);
+}
+
+Test(frame, what_has_no_type_is_not_encoded)
+{
+	uint8_t bytes[FRAME_BYTES_MAX];
+	struct frame f = sample(FRAME_BEAT);
+
+	f.type = FRAME_TYPE_END;
+	cr_assert_eq(frame_encode(&f, bytes, sizeof(bytes)), 0);
+}
+
 /* Half of the rounds change a few bytes of a good body, the others make up a whole one. */
 Test(frame, noise_is_refused_or_canonical)
 {

@@ -205,6 +205,58 @@ Test(neighbour, a_group_address_is_nobodys)
 	cr_assert(!to_a.known);
 }
 
+/* Whatever is learnt or answered, the packet said it: who asks or answers is the one peer. */
+Test(neighbour, a_changed_byte_teaches_nothing_but_another_address)
+{
+	unsigned refused = 0, taken = 0;
+
+	for (unsigned round = 0; round < 12; round++) {
+		struct ends e = ends_of(kinds[1 + round % 2], vlans[round / 2 % 3]);
+		struct neighbour to_b = {0}, to_a = {0};
+		uint8_t packet[NEIGHBOUR_BYTES_MAX], out[NEIGHBOUR_BYTES_MAX];
+		const struct wrap *hears = round < 6 ? &e.b : &e.a;
+		struct neighbour *about = round < 6 ? &to_a : &to_b;
+		size_t n;
+
+		memcpy(to_b.ip, e.b.self.ip, sizeof(to_b.ip));
+		memcpy(to_a.ip, e.a.self.ip, sizeof(to_a.ip));
+		n = neighbour_ask(&e.a, &to_b, packet);
+		if (round >= 6) {
+			n = neighbour_take(&e.b, &to_a, 1, packet, n, 1, out);
+			memcpy(packet, out, n);
+		}
+		for (size_t at = 0; at < n; at++) {
+			for (unsigned change = 1; change < 256; change++) {
+				about->known = false;
+				packet[at] ^= (uint8_t)change;
+				neighbour_take(hears, about, 1, packet, n, 2, out);
+				packet[at] ^= (uint8_t)change;
+				cr_assert(!(about->mac[0] & 1));
+				refused += !about->known;
+				taken += about->known;
+			}
+		}
+		memset(about->mac, 0, sizeof(about->mac));
+		neighbour_take(hears, about, 1, packet, n, 2, out);
+		cr_assert(about->known, "unchanged it is good");
+	}
+	cr_assert_gt(refused, 0);
+	cr_assert_gt(taken, 0);
+}
+
+Test(neighbour, a_packet_of_another_kind_is_left_alone)
+{
+	for (unsigned k = 1; k < 3; k++) {
+		struct ends e = ends_of(kinds[k], 0), other = ends_of(kinds[3 - k], 0);
+		struct neighbour to_b = {0}, to_a = {0};
+		uint8_t ask[NEIGHBOUR_BYTES_MAX], out[NEIGHBOUR_BYTES_MAX];
+		size_t asked = neighbour_ask(&other.a, &to_b, ask);
+
+		cr_assert_eq(neighbour_take(&e.b, &to_a, 1, ask, asked, 1, out), 0);
+		cr_assert(!to_a.known);
+	}
+}
+
 Test(neighbour, it_asks_until_it_knows_and_again_when_that_grows_old)
 {
 	struct neighbour n = {0};
