@@ -127,7 +127,7 @@ int haven_table_create(struct haven_component *c, unsigned instance,
  */
 
 /* May the worker write its lane? The baton rule of worker.c: as of its last poll, not of now. */
-static int lane_writable(const struct haven_worker *w, const struct haven_table *t)
+int checkpoint_writable(const struct haven_worker *w, const struct haven_table *t)
 {
 	if (__builtin_expect(t->component != w->component || w->reader.index >= t->n_lanes, 0))
 		return -HAVEN_EINVAL;
@@ -154,7 +154,7 @@ static uint64_t lane_consumed(const struct haven_worker *w, const struct haven_t
 
 int haven_put(struct haven_worker *w, struct haven_table *t, const void *key, const void *value)
 {
-	int status = lane_writable(w, t);
+	int status = checkpoint_writable(w, t);
 
 	return status ? status
 		      : table_put(&t->table, w->reader.index, key, value, lane_consumed(w, t));
@@ -162,7 +162,7 @@ int haven_put(struct haven_worker *w, struct haven_table *t, const void *key, co
 
 int haven_delete(struct haven_worker *w, struct haven_table *t, const void *key)
 {
-	int status = lane_writable(w, t);
+	int status = checkpoint_writable(w, t);
 
 	return status ? status : table_delete(&t->table, w->reader.index, key, lane_consumed(w, t));
 }
@@ -179,7 +179,7 @@ int haven_get_lane(const struct haven_table *t, unsigned lane, const void *key, 
 
 uint64_t haven_commit(struct haven_worker *w, struct haven_table *t)
 {
-	if (lane_writable(w, t) == 0)
+	if (checkpoint_writable(w, t) == 0)
 		return table_commit(&t->table, w->reader.index);
 	return w->reader.index < t->n_lanes ? table_committed(&t->table, w->reader.index) : 0;
 }

@@ -200,6 +200,49 @@ uint32_t haven_table_count(const struct haven_table *t, unsigned lane);
 unsigned haven_table_scan(const struct haven_table *t, unsigned lane, uint32_t *cursor, void *out,
 			  unsigned max);
 
+/* ---- output commit: packets wait for the state they depend on ------------------------------- */
+
+/** What haven_hold() does when the worker's ring is full. */
+enum haven_hold_overflow {
+	HAVEN_HOLD_REFUSE = 0,  /**< EFULL: the packet stays the caller's, to be dropped by him */
+	HAVEN_HOLD_DROP_OLDEST, /**< makes room: the oldest packet is handed back at once */
+	HAVEN_HOLD_WAIT, /**< EAGAIN: the packet stays the caller's, who holds it again after the
+			    next haven_release(), and takes no new work until then */
+};
+#define HAVEN_HOLD_PACKETS_MAX (1u << 20)
+
+/**
+ * Give the worker a ring for `packets` held packets, a power of two 1…HAVEN_HOLD_PACKETS_MAX. A
+ * packet is an opaque pointer, never looked at. Call once, on the worker's thread, before its loop;
+ * haven_worker_end() frees the ring, not what is in it: haven_hold_drain() first. The other calls
+ * neither allocate, lock nor enter the kernel. Errors: EINVAL, EEXIST (it has one), ENOMEM.
+ */
+int haven_hold_create(struct haven_worker *w, uint32_t packets, enum haven_hold_overflow overflow);
+/**
+ * Hold a packet until the worker's commit `seq` of `t` (what haven_commit() returned) is
+ * acknowledged by the whole in-sync set: whatever the world then sees of the packet, whoever takes
+ * over knows. Packets leave in the order in which they were held. `*evicted` (may be NULL, but for
+ * HAVEN_HOLD_DROP_OLDEST) is the packet that had to make room and must be dropped, or NULL.
+ * After an error the packet stays the caller's. Errors: EFULL, EAGAIN (see the policy), EROLE (drop
+ * it), EINVAL (no ring, nothing committed up to `seq`, table of another component or lane).
+ */
+int haven_hold(struct haven_worker *w, struct haven_table *t, uint64_t seq, void *packet,
+	       void **evicted);
+/**
+ * Take out what need not wait any longer, `max` packets at most, from the oldest on; call it once
+ * per turn. Returns how many stand in `out` (room for `max`): acknowledged, they may leave if the
+ * gate is open. `dropped` (room for `max`) gets `*n_dropped` others: the role was lost since they
+ * were held, for good or for a moment, so that their state may be lost; they must not leave. A new
+ * epoch of an unbroken term is no such loss.
+ */
+unsigned haven_release(struct haven_worker *w, void **out, void **dropped, unsigned max,
+		       unsigned *n_dropped);
+/** Take everything out, `max` packets at most, whatever is acknowledged; none of it may leave.
+ *  Returns how many; 0 when the ring is empty. */
+unsigned haven_hold_drain(struct haven_worker *w, void **out, unsigned max);
+/** Packets held. */
+uint32_t haven_hold_count(const struct haven_worker *w);
+
 #ifdef __cplusplus
 }
 #endif
