@@ -47,7 +47,7 @@ struct mirror_stage {
 
 /** Wire size of one record or entry. */
 uint32_t mirror_io_record_bytes(const struct table_geometry *g);
-/** Digest over what both sides must have alike: name, key, value, lanes, capacity. */
+/** Digest over what both sides must have alike: name, kind, key, value, lanes, capacity. */
 uint32_t mirror_io_shape_digest(const struct table_shape *s);
 
 /** Records first … first+count-1 of a lane, all committed and not yet consumed. Returns the number

@@ -38,6 +38,15 @@ static int shape_check(const struct table_shape *s, struct error_text *error)
 	if (s->name[0] == 0 || !memchr(s->name, 0, sizeof(s->name)))
 		return error_set(error, HAVEN_EINVAL, "table name: must have 1 to %d bytes",
 				 HAVEN_NAME_MAX - 1);
+	if (s->kind >= TABLE_KIND_COUNT)
+		return error_set(error, HAVEN_EINVAL, "checkpoint %s: there is no kind %u", s->name,
+				 s->kind);
+	if (s->kind == TABLE_REGION && (s->key_bytes != sizeof(uint32_t) || s->value_bytes == 0 ||
+					s->value_bytes % TABLE_BLOCK_UNIT))
+		return error_set(error, HAVEN_EINVAL,
+				 "region %s: block_bytes %u is not a multiple of %u in %u…%u",
+				 s->name, s->value_bytes, TABLE_BLOCK_UNIT, TABLE_BLOCK_UNIT,
+				 TABLE_VALUE_MAX);
 	if (s->key_bytes < 1 || s->key_bytes > TABLE_KEY_MAX)
 		return error_set(error, HAVEN_EINVAL, "table %s: key_bytes %u is not in 1…%u",
 				 s->name, s->key_bytes, TABLE_KEY_MAX);
@@ -72,7 +81,7 @@ int table_geometry_make(const struct table_shape *shape, struct table_geometry *
 	g.record_bytes = (uint32_t)align_up(sizeof(struct table_record) + data, 8);
 	g.entry_bytes = (uint32_t)align_up(sizeof(struct table_entry) + data, 8);
 	g.lane_entries = (shape->capacity + shape->lanes - 1) / shape->lanes;
-	g.lane_heads = power_of_two_from(g.lane_entries);
+	g.lane_heads = shape->kind == TABLE_REGION ? 0 : power_of_two_from(g.lane_entries);
 	g.log_offset = align_up(sizeof(struct table_lane_header), TABLE_ALIGN);
 	/* One record more: see table_place_spare(). */
 	g.heads_offset = align_up(
@@ -134,7 +143,7 @@ static bool shape_equal(const struct table_shape *a, const struct table_shape *b
 {
 	return strncmp(a->name, b->name, sizeof(a->name)) == 0 && a->key_bytes == b->key_bytes &&
 	       a->value_bytes == b->value_bytes && a->capacity == b->capacity &&
-	       a->lanes == b->lanes && a->lane_records == b->lane_records;
+	       a->lanes == b->lanes && a->lane_records == b->lane_records && a->kind == b->kind;
 }
 
 int table_map(struct table *t, int fd, const struct table_shape *shape, struct error_text *error)

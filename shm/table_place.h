@@ -6,6 +6,9 @@
 #ifndef HAVEN_TABLE_PLACE_H
 #define HAVEN_TABLE_PLACE_H
 
+#include <endian.h>
+#include <string.h>
+
 #include "hash.h"
 #include "table.h"
 
@@ -20,18 +23,44 @@ struct table_place {
 	uint8_t *log;
 	uint32_t *heads;
 	uint8_t *entries;
+	uint32_t block_first, blocks; /**< of a region: the lane's; of a table 0 */
 };
+
+static inline bool table_is_region(const struct table *t)
+{
+	return t->geometry.shape.kind == TABLE_REGION;
+}
 
 static inline struct table_place table_place(const struct table *t, unsigned lane)
 {
 	const struct table_geometry *g = &t->geometry;
 	uint8_t *at = t->base + TABLE_LANES_OFFSET + (uint64_t)lane * g->lane_bytes;
+	uint32_t first = 0, blocks = 0;
 
+	if (table_is_region(t)) {
+		first = lane * g->lane_entries;
+		if (first < g->shape.capacity)
+			blocks = g->shape.capacity - first;
+		if (blocks > g->lane_entries)
+			blocks = g->lane_entries;
+	}
 	return (struct table_place){.g = g,
 				    .header = (struct table_lane_header *)(void *)at,
 				    .log = at + g->log_offset,
 				    .heads = (uint32_t *)(void *)(at + g->heads_offset),
-				    .entries = at + g->entries_offset};
+				    .entries = at + g->entries_offset,
+				    .block_first = first,
+				    .blocks = blocks};
+}
+
+/** Entry of the block that this key names, 0 when the lane has none. */
+static inline uint32_t table_place_block(const struct table_place *p, const void *key)
+{
+	uint32_t block;
+
+	memcpy(&block, key, sizeof(block));
+	block = le32toh(block) - p->block_first; /* below the first: far above the last */
+	return block < p->blocks ? block + 1 : 0;
 }
 
 /** Log slot of record `seq`. */
@@ -63,6 +92,13 @@ static inline uint32_t table_place_open(struct table_entry *e)
 static inline void table_place_shut(struct table_entry *e, uint32_t odd)
 {
 	store_release(&e->version, odd + 1); /* T1 */
+}
+
+/** T6: seen before what follows, and after what came before. */
+static inline void table_place_changing(const struct table_place *p, enum table_changing changing)
+{
+	store_release(&p->header->changing, changing);
+	fence_release();
 }
 
 /** True when `index` names an entry: 1…lane_entries. */

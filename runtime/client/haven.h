@@ -3,8 +3,9 @@
  * Haven client API: make one application highly available.
  *
  * The application attaches to the node (`havend`) of its machine, registers a *component*, gives
- * it one or more *checkpoints* (tables that are mirrored to the standby), and then, in each packet
- * loop, polls its *worker*, checks the *gate* before it emits, and commits what it changed.
+ * it one or more *checkpoints* (tables and regions that are mirrored to the standby), and then, in
+ * each packet loop, polls its *worker*, checks the *gate* before it emits, and commits what it
+ * changed.
  *
  *     haven_attach -> haven_component_register -> haven_table_create -> haven_component_ready
  *     per thread:  haven_worker_begin -> { haven_poll; haven_gate; haven_put...; haven_commit } ->
@@ -42,6 +43,7 @@ struct haven;
 struct haven_component;
 struct haven_worker;
 struct haven_table;
+struct haven_region;
 
 /** Registration of a component. Zero-initialise, then set what is needed. */
 struct haven_component_config {
@@ -62,6 +64,18 @@ struct haven_table_config {
 	uint32_t capacity;    /**< entries over all lanes, 1…64 Mi; divided evenly among lanes */
 	uint32_t lanes;       /**< writing workers, 1…HAVEN_WORKERS_MAX; worker n writes lane n */
 	uint32_t lane_records; /**< log records per lane, a power of two 64…1 Mi; 0: 8192 */
+};
+
+/** Shape of a mirrored region: `bytes` bytes, zero at first, in blocks. A block is what is mirrored
+ *  when any byte of it is written, and what a reader sees whole. */
+struct haven_region_config {
+	const char *name;     /**< unique within the component, tables included, 1…31 bytes */
+	uint64_t bytes;       /**< a multiple of block_bytes, at most 64 Mi blocks */
+	uint32_t block_bytes; /**< a multiple of 8 in 8…1024 */
+	uint32_t lanes; /**< writing workers, 1…HAVEN_WORKERS_MAX; worker n writes the n-th of as
+			   many runs of blocks, of equal length but for the last: see
+			   haven_region_span() */
+	uint32_t lane_records; /**< as in a table */
 };
 
 /** What a worker's poll has seen change since its last poll. */
@@ -135,6 +149,10 @@ int haven_instance_find(const struct haven_component *c, const char *name);
 int haven_table_create(struct haven_component *c, unsigned instance,
 		       const struct haven_table_config *config, struct haven_table **out);
 
+/** The same for a region. It is a checkpoint like a table: see haven_region_table(). */
+int haven_region_create(struct haven_component *c, unsigned instance,
+			const struct haven_region_config *config, struct haven_region **out);
+
 /* ---- workers (one per packet loop) --------------------------------------------------------- */
 
 /**
@@ -199,6 +217,28 @@ uint32_t haven_table_count(const struct haven_table *t, unsigned lane);
  */
 unsigned haven_table_scan(const struct haven_table *t, unsigned lane, uint32_t *cursor, void *out,
 			  unsigned max);
+
+/* ---- regions ------------------------------------------------------------------------------- */
+
+/**
+ * Write `n` bytes from byte `offset` on. They are visible locally at once, block by block, and to
+ * the standby after haven_commit() of haven_region_table(): all of them or none, with whatever else
+ * is of that commit. Each block touched is one record; 256 records are the most of a commit.
+ * Errors: EROLE, EINVAL (bytes that are not the worker's), EFULL (lane: commit, poll and retry). A
+ * write that is refused changes nothing.
+ */
+int haven_region_write(struct haven_worker *w, struct haven_region *r, uint64_t offset,
+		       const void *bytes, uint64_t n);
+/** Copy `n` bytes from byte `offset` on, from any thread. Each block is whole; two blocks may be of
+ *  different commits. Errors: EINVAL, EAGAIN (changed under the reader too often; `out` is spoilt).
+ */
+int haven_region_read(const struct haven_region *r, uint64_t offset, void *out, uint64_t n);
+/** The bytes that worker `lane` writes: `*bytes` of them from `*offset` on, 0 when it has none. */
+void haven_region_span(const struct haven_region *r, unsigned lane, uint64_t *offset,
+		       uint64_t *bytes);
+/** The region as a checkpoint, for haven_commit(), haven_acked(), haven_hold() and the counts. Its
+ *  keys are numbers of blocks, 4 bytes little-endian; nothing of it can be deleted. */
+struct haven_table *haven_region_table(struct haven_region *r);
 
 /* ---- output commit: packets wait for the state they depend on ------------------------------- */
 
