@@ -45,11 +45,11 @@ static inline struct table_stage *table_stage(const struct crash_case *c)
 /** The table; the harness makes it anew before each child. */
 extern struct table yard_table;
 
-/** Keys 0 to 3 share a chain. */
+/** Of a table keys 0 to 3 share a chain; of a region these are the blocks of TABLE_LANE. */
 const void *table_key(unsigned k);
 void table_value(unsigned k, unsigned revision, uint8_t value[TABLE_VALUE_BYTES]);
-/** Make the table of the case's start state and note what is known. */
-void table_make(struct crash_case *c, bool taken_over);
+/** Make the table or region of the case's start state and note what is known. */
+void table_make(struct crash_case *c, enum table_kind kind, bool taken_over);
 /** A number of keys that are there (and one that is not) in this start state. */
 unsigned table_present(const struct crash_case *c);
 /** Readers' view. */
