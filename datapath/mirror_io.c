@@ -26,7 +26,7 @@ uint32_t mirror_io_record_bytes(const struct table_geometry *g)
 
 uint32_t mirror_io_shape_digest(const struct table_shape *s)
 {
-	uint8_t data[HAVEN_NAME_MAX + 20] = {0};
+	uint8_t data[HAVEN_NAME_MAX + 24] = {0};
 	struct bytes_writer w = bytes_writer_init(data, sizeof(data));
 
 	bytes_put_u32(&w, s->key_bytes);
@@ -34,6 +34,7 @@ uint32_t mirror_io_shape_digest(const struct table_shape *s)
 	bytes_put_u32(&w, s->lanes);
 	bytes_put_u32(&w, s->capacity);
 	bytes_put_u32(&w, s->kind);
+	bytes_put_u32(&w, s->mode);
 	bytes_put(&w, s->name, strnlen(s->name, sizeof(s->name)));
 	return (uint32_t)hash_bytes(data, sizeof(data), TABLE_MAGIC);
 }
@@ -113,8 +114,12 @@ int mirror_io_fill_entries(const struct table *t, unsigned lane, uint32_t first,
 		end = (uint64_t)first + count;
 	for (uint64_t i = first; i < end; i++) {
 		uint64_t seq;
+		int status = entry_look(t, lane, (uint32_t)i, &seq, data);
 
-		if (entry_look(t, lane, (uint32_t)i, &seq, data) == 0 && seq <= committed) {
+		/* What is written without a record is not followed by one that would make good. */
+		if (status == -HAVEN_EAGAIN && shape->mode == TABLE_MODE_DIRTY)
+			return status;
+		if (status == 0 && seq <= committed) {
 			record_put(&w, seq, TABLE_OP_PUT, 0, data,
 				   shape->key_bytes + shape->value_bytes);
 			shown = seq > shown ? seq : shown;

@@ -41,6 +41,9 @@ static int shape_check(const struct table_shape *s, struct error_text *error)
 	if (s->kind >= TABLE_KIND_COUNT)
 		return error_set(error, HAVEN_EINVAL, "checkpoint %s: there is no kind %u", s->name,
 				 s->kind);
+	if (s->mode >= TABLE_MODE_COUNT)
+		return error_set(error, HAVEN_EINVAL, "checkpoint %s: there is no mode %u", s->name,
+				 s->mode);
 	if (s->kind == TABLE_REGION && (s->key_bytes != sizeof(uint32_t) || s->value_bytes == 0 ||
 					s->value_bytes % TABLE_BLOCK_UNIT))
 		return error_set(error, HAVEN_EINVAL,
@@ -67,6 +70,14 @@ static int shape_check(const struct table_shape *s, struct error_text *error)
 	return 0;
 }
 
+/** Words of both bitmaps of a lane. */
+static uint64_t dirty_words(uint32_t entries)
+{
+	uint32_t words = table_bit_words(entries);
+
+	return words + table_bit_words(words - 1);
+}
+
 int table_geometry_make(const struct table_shape *shape, struct table_geometry *out,
 			struct error_text *error)
 {
@@ -88,8 +99,12 @@ int table_geometry_make(const struct table_shape *shape, struct table_geometry *
 		g.log_offset + ((uint64_t)shape->lane_records + 1) * g.record_bytes, TABLE_ALIGN);
 	g.entries_offset =
 		align_up(g.heads_offset + (uint64_t)g.lane_heads * sizeof(uint32_t), TABLE_ALIGN);
-	g.lane_bytes =
+	g.dirty_offset =
 		align_up(g.entries_offset + (uint64_t)g.lane_entries * g.entry_bytes, TABLE_ALIGN);
+	g.lane_bytes = g.dirty_offset;
+	if (shape->mode == TABLE_MODE_DIRTY)
+		g.lane_bytes +=
+			align_up(dirty_words(g.lane_entries) * sizeof(uint64_t), TABLE_ALIGN);
 	g.total_bytes = TABLE_LANES_OFFSET + shape->lanes * g.lane_bytes;
 	*out = g;
 	return 0;
@@ -143,7 +158,8 @@ static bool shape_equal(const struct table_shape *a, const struct table_shape *b
 {
 	return strncmp(a->name, b->name, sizeof(a->name)) == 0 && a->key_bytes == b->key_bytes &&
 	       a->value_bytes == b->value_bytes && a->capacity == b->capacity &&
-	       a->lanes == b->lanes && a->lane_records == b->lane_records && a->kind == b->kind;
+	       a->lanes == b->lanes && a->lane_records == b->lane_records && a->kind == b->kind &&
+	       a->mode == b->mode;
 }
 
 int table_map(struct table *t, int fd, const struct table_shape *shape, struct error_text *error)

@@ -56,6 +56,8 @@ void table_lane_clear(struct table *t, unsigned lane, uint64_t committed_seq)
 		blocks_clear(&p, end);
 	else
 		heads_clear(t, &p, end);
+	if (table_is_dirty(t))
+		table_dirty_none(&p, end);
 	store_release(&h->unlinks, load_relaxed(&h->unlinks) + 1); /* T5 */
 	fence_release();
 	store_relaxed(&h->free_head, 0);

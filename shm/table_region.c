@@ -60,12 +60,26 @@ static void block_copy(const struct table_place *p, const void *key, uint8_t *ou
 		bytes_load(out, e->data + p->g->shape.key_bytes, p->g->shape.value_bytes);
 }
 
+/** Records that a write of the lane's bytes takes. In mode DIRTY: blocks never written before. */
+static uint64_t blocks_to_log(const struct table *t, const struct table_place *p, uint64_t offset,
+			      uint64_t n)
+{
+	uint64_t block_bytes = t->geometry.shape.value_bytes;
+	uint64_t first = offset / block_bytes - p->block_first, fresh = 0;
+	uint64_t blocks = n ? (offset % block_bytes + n + block_bytes - 1) / block_bytes : 0;
+
+	if (!table_is_dirty(t))
+		return blocks;
+	for (uint64_t i = 0; i < blocks; i++)
+		fresh += load_relaxed(&table_place_entry(p, (uint32_t)(first + i) + 1)->seq) == 0;
+	return fresh;
+}
+
 int table_region_write(struct table *t, unsigned lane, uint64_t offset, const void *bytes,
 		       uint64_t n, uint64_t consumed_seq)
 {
-	uint32_t block_bytes = t->geometry.shape.value_bytes;
 	uint8_t block[TABLE_VALUE_MAX];
-	uint64_t first, most, blocks;
+	uint64_t first, most;
 	const uint8_t *from = bytes;
 	struct table_place p;
 	int status = 0;
@@ -74,8 +88,7 @@ int table_region_write(struct table *t, unsigned lane, uint64_t offset, const vo
 	if (most == 0 || offset < first || offset - first > most || n > most - (offset - first))
 		return -HAVEN_EINVAL;
 	p = table_place(t, lane);
-	blocks = (offset % block_bytes + n + block_bytes - 1) / block_bytes;
-	if (n && blocks > table_room(t, lane, consumed_seq))
+	if (blocks_to_log(t, &p, offset, n) > table_room(t, lane, consumed_seq))
 		return -HAVEN_EFULL;
 	while (n && !status) {
 		struct part part = part_of(t, offset, n);

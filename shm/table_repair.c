@@ -219,6 +219,9 @@ static void take_over(struct table *t, const struct table_place *p, unsigned lan
 		entries_relink(t, p, lane, committed);
 	else
 		entries_settle(t, p, lane, committed);
+	/* What was pushed and not committed is in no log, and nobody knows which that was. */
+	if (table_is_dirty(t))
+		table_dirty_all(p, table_scan_end(t, lane));
 	store_release(&p->header->next_seq, committed + 1);
 }
 

@@ -204,6 +204,34 @@ static void record_write(const struct table_place *p, struct table_record *r, ui
 	fence_release(); /* T6, T7: whole before anything of the entry changes */
 }
 
+/** Mode DIRTY: the latest value, which a later push logs. */
+static void put_dirty(const struct table_place *p, const struct spot *s, const void *key,
+		      const void *value)
+{
+	uint64_t seq = load_relaxed(&s->entry->seq);
+
+	record_write(p, table_place_spare(p), seq, TABLE_OP_PUT, key, value);
+	table_place_changing(p, TABLE_APPLYING);
+	table_dirty_mark(p, s->index);
+	spot_replace(p, s, seq, value);
+	table_place_changing(p, TABLE_AT_REST);
+}
+
+void table_push_one(const struct table_place *p, uint32_t index)
+{
+	struct table_entry *e = table_place_entry(p, index);
+	uint64_t seq = load_relaxed(&p->header->next_seq);
+	uint32_t odd;
+
+	record_write(p, table_place_record(p, seq), seq, TABLE_OP_PUT, e->data,
+		     e->data + p->g->shape.key_bytes);
+	odd = table_place_open(e);
+	store_relaxed(&e->seq, seq);
+	table_place_shut(e, odd);
+	table_dirty_unmark(p, index);
+	store_release(&p->header->next_seq, seq + 1);
+}
+
 int table_put(struct table *t, unsigned lane, const void *key, const void *value,
 	      uint64_t consumed_seq)
 {
@@ -216,9 +244,13 @@ int table_put(struct table *t, unsigned lane, const void *key, const void *value
 		return -HAVEN_EINVAL;
 	p = table_place(t, lane);
 	seq = load_relaxed(&p.header->next_seq);
-	if (log_room(&p, seq, consumed_seq) == 0)
-		return -HAVEN_EFULL;
 	status = spot_find(t, &p, key, &s);
+	if (!status && s.found && table_is_dirty(t)) {
+		put_dirty(&p, &s, key, value);
+		return 0;
+	}
+	if (!status && log_room(&p, seq, consumed_seq) == 0)
+		return -HAVEN_EFULL;
 	if (!status && !s.found && !table_is_region(t))
 		status = spot_choose_free(&p, &s);
 	if (status)
@@ -249,6 +281,8 @@ int table_delete(struct table *t, unsigned lane, const void *key, uint64_t consu
 	if (log_room(&p, seq, consumed_seq) == 0)
 		return -HAVEN_EFULL;
 	record_write(&p, table_place_record(&p, seq), seq, TABLE_OP_DELETE, key, NULL);
+	if (table_is_dirty(t))
+		table_dirty_unmark(&p, s.index);
 	spot_remove(&p, &s, seq);
 	store_release(&p.header->next_seq, seq + 1);
 	return 0;

@@ -38,6 +38,7 @@ static int table_request(struct haven_component *c, const struct haven_table_con
 			 struct table_shape *shape)
 {
 	shape->kind = TABLE_KEYED;
+	shape->mode = config->mode;
 	shape->key_bytes = config->key_bytes;
 	shape->value_bytes = config->value_bytes;
 	shape->capacity = config->capacity;
@@ -62,6 +63,7 @@ static int region_request(struct haven_component *c, const struct haven_region_c
 				 (unsigned long long)config->bytes, TABLE_CAPACITY_MAX,
 				 config->block_bytes);
 	shape->kind = TABLE_REGION;
+	shape->mode = config->mode;
 	shape->key_bytes = sizeof(uint32_t);
 	shape->value_bytes = config->block_bytes;
 	shape->capacity = (uint32_t)blocks;
@@ -110,10 +112,14 @@ static int table_number(const struct haven *h, struct haven_table *t, struct err
 }
 
 static int table_make(struct haven_component *c, unsigned instance, const struct table_shape *shape,
-		      struct haven_table *t)
+		      uint32_t push_records, struct haven_table *t)
 {
 	int status = checkpoint_refusal(c, instance, shape->name);
 
+	if (!status && push_records > TABLE_COMMIT_RECORDS_MAX)
+		status = error_set(&c->haven->error, HAVEN_EINVAL,
+				   "checkpoint %s: push_records %u is not in 0…%u", shape->name,
+				   push_records, TABLE_COMMIT_RECORDS_MAX);
 	if (!status)
 		status = table_number(c->haven, t, &c->haven->error);
 	if (!status)
@@ -123,6 +129,7 @@ static int table_make(struct haven_component *c, unsigned instance, const struct
 	t->component = c;
 	t->instance = instance;
 	t->n_lanes = shape->lanes;
+	t->push_records = push_records ? push_records : CLIENT_PUSH_RECORDS;
 	status = table_announce(t, c->haven->now);
 	if (status) {
 		table_unmap(&t->table);
@@ -133,10 +140,11 @@ static int table_make(struct haven_component *c, unsigned instance, const struct
 
 /* Under control. */
 static int checkpoint_create(struct haven_component *c, unsigned instance,
-			     const struct table_shape *shape, struct haven_table **out)
+			     const struct table_shape *shape, uint32_t push_records,
+			     struct haven_table **out)
 {
 	struct haven_table *t = calloc(1, sizeof(*t)), **end = &c->tables;
-	int status = t ? table_make(c, instance, shape, t)
+	int status = t ? table_make(c, instance, shape, push_records, t)
 		       : error_set(&c->haven->error, HAVEN_ENOMEM, "no memory for a checkpoint");
 
 	if (status) {
@@ -161,7 +169,7 @@ int haven_table_create(struct haven_component *c, unsigned instance,
 	pthread_mutex_lock(&c->haven->control);
 	status = table_request(c, config, &shape);
 	if (!status)
-		status = checkpoint_create(c, instance, &shape, out);
+		status = checkpoint_create(c, instance, &shape, config->push_records, out);
 	pthread_mutex_unlock(&c->haven->control);
 	return status;
 }
@@ -176,7 +184,7 @@ int haven_region_create(struct haven_component *c, unsigned instance,
 	pthread_mutex_lock(&c->haven->control);
 	status = region_request(c, config, &shape);
 	if (!status)
-		status = checkpoint_create(c, instance, &shape, &t);
+		status = checkpoint_create(c, instance, &shape, config->push_records, &t);
 	pthread_mutex_unlock(&c->haven->control);
 	*out = (struct haven_region *)t;
 	return status;
@@ -238,8 +246,10 @@ int haven_get_lane(const struct haven_table *t, unsigned lane, const void *key, 
 
 uint64_t haven_commit(struct haven_worker *w, struct haven_table *t)
 {
-	if (checkpoint_writable(w, t) == 0)
+	if (checkpoint_writable(w, t) == 0) {
+		table_push(&t->table, w->reader.index, t->push_records, lane_consumed(w, t));
 		return table_commit(&t->table, w->reader.index);
+	}
 	return w->reader.index < t->n_lanes ? table_committed(&t->table, w->reader.index) : 0;
 }
 
@@ -248,6 +258,11 @@ uint64_t haven_acked(const struct haven_worker *w, const struct haven_table *t)
 	const struct registry_lane *line = lane_line(w, t);
 
 	return line ? load_acquire(&line->acked_seq) : 0; /* L1 */
+}
+
+uint32_t haven_dirty_count(const struct haven_table *t, unsigned lane)
+{
+	return table_dirty(&t->table, lane);
 }
 
 uint32_t haven_table_count(const struct haven_table *t, unsigned lane)

@@ -34,6 +34,8 @@
 
 /** Longest wait for the node's answer to one request. */
 #define CLIENT_CALL_TIMEOUT_MS 5000
+/** Records that a commit adds of a checkpoint in mode DIRTY, when nothing else is wanted. */
+#define CLIENT_PUSH_RECORDS 64u
 /** Components with instances, and tables, of one attachment. */
 #define CLIENT_COMPONENTS_MAX 64u
 #define CLIENT_TABLES_MAX 256u
@@ -96,7 +98,8 @@ struct haven_table {
 	unsigned number; /**< in attachment.lanes */
 	unsigned instance;
 	unsigned n_lanes;
-	int fd; /**< kept for the next node */
+	unsigned push_records; /**< of one commit (mode DIRTY) */
+	int fd;                /**< kept for the next node */
 	struct table table;
 };
 

@@ -56,6 +56,28 @@ struct haven_component_config {
 	const struct haven_attributes *attributes;
 };
 
+/** How the changes of a checkpoint reach the standby. */
+enum haven_mode {
+	/** Every change is a record, commits are all or nothing. Asynchronous as it stands: the
+	 *  standby lags by what haven_commit() minus haven_acked() says, at most lane_records.
+	 *  Synchronous by what is done with that: haven_hold(), or waiting for haven_acked(). */
+	HAVEN_MODE_LOG = 0,
+	/**
+	 * For counters: new and deleted entries are records, but a put of a key that is there, or a
+	 * write of a block once written, only marks it. Each haven_commit() logs the latest value
+	 * of at most `push_records` marked entries, fewer if the lane has no room, in turn: none is
+	 * logged twice while another one waits.
+	 *
+	 * The bound: a successor has all keys of the acknowledged commits, each with a value that
+	 * it had (never a torn one) and not older than its last push that was acknowledged. With D
+	 * entries marked at most, a value written is in one of the next ceil(D / push_records)
+	 * commits that find room in the lane, itself or a newer one. haven_dirty_count() says how
+	 * many wait now. Keep committing when nothing is written, or the last of them wait for
+	 * ever.
+	 */
+	HAVEN_MODE_DIRTY = 1,
+};
+
 /** Shape of a mirrored table. Both nodes must create it alike or the node refuses the mirror. */
 struct haven_table_config {
 	const char *name;     /**< unique within the component, 1…31 bytes */
@@ -64,6 +86,9 @@ struct haven_table_config {
 	uint32_t capacity;    /**< entries over all lanes, 1…64 Mi; divided evenly among lanes */
 	uint32_t lanes;       /**< writing workers, 1…HAVEN_WORKERS_MAX; worker n writes lane n */
 	uint32_t lane_records; /**< log records per lane, a power of two 64…1 Mi; 0: 8192 */
+	enum haven_mode mode;
+	uint32_t push_records; /**< HAVEN_MODE_DIRTY: records that one haven_commit() adds at most,
+				  1…256; 0: 64. Each side's own affair */
 };
 
 /** Shape of a mirrored region: `bytes` bytes, zero at first, in blocks. A block is what is mirrored
@@ -76,6 +101,8 @@ struct haven_region_config {
 			   many runs of blocks, of equal length but for the last: see
 			   haven_region_span() */
 	uint32_t lane_records; /**< as in a table */
+	enum haven_mode mode;  /**< as in a table */
+	uint32_t push_records; /**< as in a table */
 };
 
 /** What a worker's poll has seen change since its last poll. */
@@ -188,7 +215,8 @@ bool haven_gate_check(struct haven_worker *w, unsigned instance, unsigned packet
 
 /* ---- tables (all calls: worker's own lane unless said otherwise) --------------------------- */
 
-/** Insert or replace. The change is visible locally at once and to the standby after commit.
+/** Insert or replace. The change is visible locally at once and to the standby after commit (in
+ *  HAVEN_MODE_DIRTY a replaced value after its push).
  *  Errors: EROLE, EFULL (table, or lane: commit, poll and retry). */
 int haven_put(struct haven_worker *w, struct haven_table *t, const void *key, const void *value);
 /** Delete. Errors: EROLE, ENOENT, EFULL (lane). */
@@ -208,6 +236,9 @@ uint64_t haven_commit(struct haven_worker *w, struct haven_table *t);
 /** Greatest sequence of the worker's lane that the whole in-sync set holds, as far as the node that
  *  this worker works with knows (it starts at 0 after HAVEN_CHANGE_REATTACHED). */
 uint64_t haven_acked(const struct haven_worker *w, const struct haven_table *t);
+/** Entries (blocks) of a lane whose latest value is in no record yet; 0 in HAVEN_MODE_LOG. From any
+ *  thread. */
+uint32_t haven_dirty_count(const struct haven_table *t, unsigned lane);
 /** Live entries of a lane. */
 uint32_t haven_table_count(const struct haven_table *t, unsigned lane);
 /**

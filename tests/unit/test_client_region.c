@@ -121,3 +121,47 @@ Test(client_region, wrong_shapes_are_refused_and_named)
 	cr_expect_eq(node.table[1].geometry.shape.lane_records, TABLE_LANE_RECORDS_DEFAULT);
 	end(&a);
 }
+
+Test(client_region, in_mode_dirty_a_commit_pushes_what_it_may)
+{
+	struct haven_table_config table = small_table;
+	struct haven_region_config c = small_region;
+	struct haven_region *r;
+	struct haven_table *t;
+	struct app a;
+	char key[9];
+
+	fake_start(&node);
+	cr_assert_eq(haven_attach(&a.h, node.dir), 0);
+	cr_assert_eq(haven_component_register(a.h, &nat_config, &a.c), 0);
+	table.mode = HAVEN_MODE_DIRTY;
+	table.push_records = 257;
+	cr_expect_eq(haven_table_create(a.c, 0, &table, &t), -HAVEN_EINVAL);
+	table.push_records = 3;
+	table.mode = (enum haven_mode)2;
+	cr_expect_eq(haven_table_create(a.c, 0, &table, &t), -HAVEN_EINVAL);
+	table.mode = HAVEN_MODE_DIRTY;
+	cr_assert_eq(haven_table_create(a.c, 0, &table, &t), 0);
+	c.mode = HAVEN_MODE_DIRTY;
+	cr_assert_eq(haven_region_create(a.c, 0, &c, &r), 0);
+	cr_assert_eq(haven_worker_begin(a.c, &a.w), 0);
+	cr_assert_eq(haven_component_ready(a.c), 0);
+	fake_role(&node, 0, HAVEN_PRIMARY, 9);
+	haven_poll(a.w);
+	for (unsigned k = 0; k < 20; k++) {
+		snprintf(key, sizeof(key), "key%05u", k % 10);
+		cr_assert_eq(haven_put(a.w, t, key, "value001"), 0);
+	}
+	cr_expect_eq(haven_dirty_count(t, 0), 10);
+	cr_expect_eq(haven_dirty_count(t, 9), 0);
+	cr_expect_eq(haven_commit(a.w, t), 13, "ten new keys and three values");
+	cr_expect_eq(haven_commit(a.w, t), 16);
+	cr_expect_eq(haven_commit(a.w, t), 19);
+	cr_expect_eq(haven_commit(a.w, t), 20);
+	cr_expect_eq(haven_commit(a.w, t), 20);
+	for (unsigned i = 0; i < 100; i++)
+		cr_assert_eq(haven_region_write(a.w, r, 0, &i, sizeof(i)), 0);
+	cr_expect_eq(haven_commit(a.w, haven_region_table(r)), 2);
+	cr_expect_eq(haven_dirty_count(haven_region_table(r), 0), 0);
+	end(&a);
+}
