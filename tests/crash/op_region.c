@@ -29,7 +29,7 @@ static void expect_write(struct crash_case *c, unsigned k, const uint8_t *writte
 
 static void prepare_new(struct crash_case *c)
 {
-	table_make(c, TABLE_REGION, true);
+	table_make(c, YARD_REGION, true);
 	table_value(9, 77 + c->variant, value);
 	expect_write(c, 9, value);
 }
@@ -38,7 +38,7 @@ static void prepare_over(struct crash_case *c)
 {
 	unsigned k;
 
-	table_make(c, TABLE_REGION, true);
+	table_make(c, YARD_REGION, true);
 	k = c->variant % table_present(c);
 	table_value(k, 77 + c->variant, value);
 	expect_write(c, k, value);
@@ -51,7 +51,7 @@ static void prepare_two(struct crash_case *c)
 	uint8_t block[TABLE_VALUE_BYTES];
 	unsigned k;
 
-	table_make(c, TABLE_REGION, true);
+	table_make(c, YARD_REGION, true);
 	k = table_present(c) - 1;
 	table_value(k, 77 + c->variant, value);
 	memcpy(block, s->now[k].value[0], sizeof(block));
@@ -70,7 +70,7 @@ static void prepare_commit(struct crash_case *c)
 {
 	struct table_stage *s = table_stage(c);
 
-	table_make(c, TABLE_REGION, true);
+	table_make(c, YARD_REGION, true);
 	for (unsigned k = 0; k < 2; k++) {
 		table_value(k, 50 + c->variant, value);
 		CRASH_EXPECT(c, table_put(&yard_table, TABLE_LANE, table_key(k), value,
@@ -86,7 +86,7 @@ static void prepare_commit(struct crash_case *c)
 
 static void prepare_applied(struct crash_case *c)
 {
-	table_make(c, TABLE_REGION, true);
+	table_make(c, YARD_REGION, true);
 	table_stage(c)->committed_after += 3;
 	table_stage(c)->replica = true;
 }
@@ -109,7 +109,7 @@ static void prepare_begin(struct crash_case *c)
 	struct table_stage *s = table_stage(c);
 	unsigned k = 3;
 
-	table_make(c, TABLE_REGION, false);
+	table_make(c, YARD_REGION, false);
 	if (c->start == START_DEAD)
 		return;
 	table_value(k, 77 + c->variant, value);
@@ -200,7 +200,7 @@ static void ended(struct crash_case *c)
 
 static void prepare_read(struct crash_case *c)
 {
-	table_make(c, TABLE_REGION, true);
+	table_make(c, YARD_REGION, true);
 	table_stage(c)->moving = c->variant % TABLE_KEYS;
 }
 

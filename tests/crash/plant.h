@@ -47,6 +47,11 @@ static inline void plant_index_remove(struct registry *r, uint32_t slot)
 #include "table_place.h"
 #define table_place_block(place, key) (0 * (place)->blocks)
 
+#elif defined(PLANT_MARKS_FORGOTTEN)
+/* table_repair.c: what was pushed and not committed counts as pushed. */
+#include "table_place.h"
+#define table_dirty_all(place, end) ((void)0)
+
 #else
 #error "name the bug that is to be planted"
 #endif

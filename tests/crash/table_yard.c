@@ -14,22 +14,29 @@
 #define CHURN 70u
 
 struct table yard_table;
-static enum table_kind yard_kind;
+static enum yard yard;
 
-static const struct table_shape shape[TABLE_KIND_COUNT] = {
-	[TABLE_KEYED] = {.name = "yard",
-			 .key_bytes = 8,
+static const struct table_shape shape[YARD_COUNT] = {
+	[YARD_TABLE] = {.name = "yard",
+			.key_bytes = 8,
+			.value_bytes = TABLE_VALUE_BYTES,
+			.capacity = 12,
+			.lanes = 2,
+			.lane_records = 64},
+	[YARD_REGION] = {.name = "yard",
+			 .key_bytes = 4,
 			 .value_bytes = TABLE_VALUE_BYTES,
-			 .capacity = 12,
+			 .capacity = 2 * TABLE_KEYS,
 			 .lanes = 2,
-			 .lane_records = 64},
-	[TABLE_REGION] = {.name = "yard",
-			  .key_bytes = 4,
-			  .value_bytes = TABLE_VALUE_BYTES,
-			  .capacity = 2 * TABLE_KEYS,
-			  .lanes = 2,
-			  .lane_records = 64,
-			  .kind = TABLE_REGION},
+			 .lane_records = 64,
+			 .kind = TABLE_REGION},
+	[YARD_DIRTY] = {.name = "yard",
+			.key_bytes = 8,
+			.value_bytes = TABLE_VALUE_BYTES,
+			.capacity = 12,
+			.lanes = 2,
+			.lane_records = 64,
+			.mode = TABLE_MODE_DIRTY},
 };
 
 static uint32_t chain_of(uint64_t key)
@@ -51,7 +58,7 @@ static const void *key_in(unsigned lane, unsigned k)
 	uint64_t candidate = 1;
 
 	HAVEN_ASSERT(k < TABLE_KEYS);
-	if (yard_kind == TABLE_REGION)
+	if (yard == YARD_REGION)
 		return block_key(lane, k);
 	for (unsigned n = 0; n < TABLE_KEYS && !key[TABLE_KEYS - 1]; candidate++) {
 		if (n >= CHAINED || chain_of(candidate) == 0)
@@ -109,6 +116,15 @@ static void wind_up(void)
 		table_place_entry(&p, i)->version = UINT32_MAX - 3;
 }
 
+/** Mode DIRTY: everything is in a record. */
+static void push_all(struct crash_case *c)
+{
+	while (yard == YARD_DIRTY && table_dirty(&yard_table, TABLE_LANE)) {
+		CRASH_EXPECT(c, table_push(&yard_table, TABLE_LANE, 8, newest(TABLE_LANE)) > 0);
+		table_commit(&yard_table, TABLE_LANE);
+	}
+}
+
 /** In the middle of one of these a writer dies. */
 static void work_of_the_dead(struct crash_case *c)
 {
@@ -116,7 +132,7 @@ static void work_of_the_dead(struct crash_case *c)
 	uint64_t next = newest(TABLE_LANE) + 1;
 
 	table_value(1, 99, value);
-	if (yard_kind == TABLE_REGION && c->variant % 5 == 2) {
+	if (yard == YARD_REGION && c->variant % 5 == 2) {
 		table_lane_begin(&yard_table, TABLE_LANE);
 		return;
 	}
@@ -134,7 +150,7 @@ static void work_of_the_dead(struct crash_case *c)
 		table_apply(&yard_table, TABLE_LANE, TABLE_OP_PUT, next, table_key(1), value);
 		break;
 	default:
-		if (yard_kind == TABLE_REGION)
+		if (yard == YARD_REGION)
 			table_apply(&yard_table, TABLE_LANE, TABLE_OP_PUT, next, table_key(8),
 				    value);
 		else
@@ -158,8 +174,11 @@ static void note(struct crash_case *c)
 {
 	struct table_stage *s = table_stage(c);
 
-	for (unsigned k = 0; k < TABLE_KEYS; k++)
+	for (unsigned k = 0; k < TABLE_KEYS; k++) {
 		s->now[k] = s->after[k] = known_now(k);
+		memcpy(s->pushed[k], s->now[k].value[0], TABLE_VALUE_BYTES);
+		memcpy(s->pushed_after[k], s->now[k].value[0], TABLE_VALUE_BYTES);
+	}
 	s->committed = s->committed_after = table_committed(&yard_table, TABLE_LANE);
 	s->logged = s->committed;
 	s->moving = TABLE_KEYS;
@@ -173,7 +192,7 @@ static void note(struct crash_case *c)
 static void expect_of_the_dead(struct crash_case *c)
 {
 	struct table_stage *s = table_stage(c);
-	bool region = yard_kind == TABLE_REGION;
+	bool region = yard == YARD_REGION;
 	unsigned form = c->variant % 5;
 	bool new_key = form == 1 || (region && form == 4);
 
@@ -190,26 +209,26 @@ static void expect_of_the_dead(struct crash_case *c)
 /** An empty table of the wanted kind. Returns its size. */
 static uint64_t yard_format(struct crash_case *c)
 {
-	static struct table_geometry g[TABLE_KIND_COUNT];
-	static void *memory[TABLE_KIND_COUNT];
+	static struct table_geometry g[YARD_COUNT];
+	static void *memory[YARD_COUNT];
 
-	if (!memory[yard_kind]) {
-		CRASH_EXPECT(c, table_geometry_make(&shape[yard_kind], &g[yard_kind], NULL) == 0);
-		memory[yard_kind] = mmap(NULL, g[yard_kind].total_bytes, PROT_READ | PROT_WRITE,
-					 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-		HAVEN_ASSERT(memory[yard_kind] != MAP_FAILED);
+	if (!memory[yard]) {
+		CRASH_EXPECT(c, table_geometry_make(&shape[yard], &g[yard], NULL) == 0);
+		memory[yard] = mmap(NULL, g[yard].total_bytes, PROT_READ | PROT_WRITE,
+				    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		HAVEN_ASSERT(memory[yard] != MAP_FAILED);
 	}
-	table_format(&yard_table, &g[yard_kind], memory[yard_kind], SEED);
-	return g[yard_kind].total_bytes;
+	table_format(&yard_table, &g[yard], memory[yard], SEED);
+	return g[yard].total_bytes;
 }
 
-void table_make(struct crash_case *c, enum table_kind kind, bool taken_over)
+void table_make(struct crash_case *c, enum yard kind, bool taken_over)
 {
 	unsigned first = table_present(c);
 	uint64_t bytes;
 
-	yard_kind = kind;
-	if (c->start == START_RETIRED && yard_kind == TABLE_KEYED)
+	yard = kind;
+	if (c->start == START_RETIRED && yard != YARD_REGION)
 		first = 5;
 	bytes = yard_format(c);
 	if (c->start == START_WRAP)
@@ -223,14 +242,16 @@ void table_make(struct crash_case *c, enum table_kind kind, bool taken_over)
 		put(c, TABLE_LANE, i % first, c->variant + i);
 		table_commit(&yard_table, TABLE_LANE);
 	}
-	for (unsigned i = 0; i < 2 && c->start == START_RETIRED && yard_kind == TABLE_KEYED; i++)
+	for (unsigned i = 0; i < 2 && c->start == START_RETIRED && yard != YARD_REGION; i++)
 		CRASH_EXPECT(c,
 			     table_delete(&yard_table, TABLE_LANE, table_key((i + c->variant) % 5),
 					  newest(TABLE_LANE)) == 0);
 	table_commit(&yard_table, TABLE_LANE);
+	push_all(c);
 	if (c->start == START_DEAD && taken_over) {
 		crash_death(c, work_of_the_dead, yard_table.base, bytes, 1 + c->variant / 5 * 3);
 		table_lane_begin(&yard_table, TABLE_LANE);
+		push_all(c);
 	}
 	note(c);
 	if (c->start == START_DEAD && !taken_over) {
@@ -348,7 +369,7 @@ static void audit(struct crash_case *c, const struct table *t, const char *when)
 	uint32_t used = table_scan_end(t, TABLE_LANE), linked = 0, spare = 0, live = 0;
 	uint8_t seen[64] = {0};
 
-	if (yard_kind == TABLE_REGION) {
+	if (yard == YARD_REGION) {
 		audit_blocks(c, t, when);
 		return;
 	}
@@ -384,6 +405,37 @@ static void audit(struct crash_case *c, const struct table *t, const char *when)
 		    p.header->live, used - 1);
 	CRASH_CHECK(c, p.header->next_seq == p.header->committed_seq + 1,
 		    "%s: the log does not follow its commit", when);
+}
+
+/** Every value that is in no committed record is marked, nothing free is, and all are counted. */
+static void marks_judge(struct crash_case *c, const struct table *t)
+{
+	const struct table_stage *s = table_stage(c);
+	bool over = table_committed(t, TABLE_LANE) > s->committed;
+	struct table_place p = table_place(t, TABLE_LANE);
+	uint32_t used = table_scan_end(t, TABLE_LANE), marked = 0;
+
+	for (uint32_t i = 1; i <= p.g->lane_entries; i++) {
+		const struct table_entry *e = table_place_entry(&p, i);
+		bool mark = p.dirty[i / 64] >> i % 64 & 1;
+
+		marked += mark;
+		CRASH_CHECK(c, !mark || (i < used && e->seq), "entry %u is marked and free", i);
+		CRASH_CHECK(c, !mark || (p.dirty_words[i / 64 / 64] >> i / 64 % 64 & 1),
+			    "entry %u is marked where no push finds it", i);
+		/* Above the end of a scan stands what an emptied lane left behind. */
+		for (unsigned k = 0; k < TABLE_KEYS && i < used && e->seq && !mark; k++) {
+			const uint8_t *pushed = over ? s->pushed_after[k] : s->pushed[k];
+
+			CRASH_CHECK(c,
+				    memcmp(e->data, table_key(k), p.g->shape.key_bytes) != 0 ||
+					    memcmp(e->data + p.g->shape.key_bytes, pushed,
+						   TABLE_VALUE_BYTES) == 0,
+				    "the value of key %u is in no record and not marked", k);
+		}
+	}
+	CRASH_CHECK(c, marked == p.header->dirty, "%u entries marked, %u counted", marked,
+		    p.header->dirty);
 }
 
 /** All blocks can be written. */
@@ -440,10 +492,12 @@ void table_recover(struct crash_case *c)
 	audit(c, &t, "after a take-over");
 	for (unsigned k = 0; k < TABLE_KEYS; k++)
 		key_judge(c, &t, k, &s->now[k], false);
+	if (yard == YARD_DIRTY)
+		marks_judge(c, &t);
 	memcpy(again, t.base, bytes);
 	table_lane_begin(&t, TABLE_LANE);
 	CRASH_CHECK(c, memcmp(again, t.base, bytes) == 0, "a second take-over changes something");
-	if (yard_kind == TABLE_REGION)
+	if (yard == YARD_REGION)
 		capacity_blocks(c, &t);
 	else
 		capacity(c, &t);
