@@ -26,13 +26,15 @@ uint32_t mirror_io_record_bytes(const struct table_geometry *g)
 
 uint32_t mirror_io_shape_digest(const struct table_shape *s)
 {
-	uint8_t data[HAVEN_NAME_MAX + 16] = {0};
+	uint8_t data[HAVEN_NAME_MAX + 24] = {0};
 	struct bytes_writer w = bytes_writer_init(data, sizeof(data));
 
 	bytes_put_u32(&w, s->key_bytes);
 	bytes_put_u32(&w, s->value_bytes);
 	bytes_put_u32(&w, s->lanes);
 	bytes_put_u32(&w, s->capacity);
+	bytes_put_u32(&w, s->kind);
+	bytes_put_u32(&w, s->mode);
 	bytes_put(&w, s->name, strnlen(s->name, sizeof(s->name)));
 	return (uint32_t)hash_bytes(data, sizeof(data), TABLE_MAGIC);
 }
@@ -112,8 +114,12 @@ int mirror_io_fill_entries(const struct table *t, unsigned lane, uint32_t first,
 		end = (uint64_t)first + count;
 	for (uint64_t i = first; i < end; i++) {
 		uint64_t seq;
+		int status = entry_look(t, lane, (uint32_t)i, &seq, data);
 
-		if (entry_look(t, lane, (uint32_t)i, &seq, data) == 0 && seq <= committed) {
+		/* What is written without a record is not followed by one that would make good. */
+		if (status == -HAVEN_EAGAIN && shape->mode == TABLE_MODE_DIRTY)
+			return status;
+		if (status == 0 && seq <= committed) {
 			record_put(&w, seq, TABLE_OP_PUT, 0, data,
 				   shape->key_bytes + shape->value_bytes);
 			shown = seq > shown ? seq : shown;
@@ -214,7 +220,7 @@ static int commit_apply(struct table *t, unsigned lane, struct mirror_stage *s)
 }
 
 /** Look through all records of a payload before anything is done with it. */
-static int records_check(const struct table *t, const struct mirror_stage *s,
+static int records_check(const struct table *t, unsigned lane, const struct mirror_stage *s,
 			 const uint8_t *payload, size_t bytes)
 {
 	struct bytes_reader r = bytes_reader_init(payload, bytes);
@@ -228,7 +234,7 @@ static int records_check(const struct table *t, const struct mirror_stage *s,
 
 		if (record.seq == 0 || (before && record.seq != before + 1) ||
 		    record.seq > expected || (record.flags & ~TABLE_RECORD_COMMIT) ||
-		    (record.op != TABLE_OP_PUT && record.op != TABLE_OP_DELETE))
+		    !table_takes(t, lane, (enum table_op)record.op, record.key))
 			return -HAVEN_ECORRUPT;
 		before = record.seq;
 		if (record.seq < expected)
@@ -245,7 +251,7 @@ static int records_check(const struct table *t, const struct mirror_stage *s,
 static int records_apply(struct table *t, unsigned lane, struct mirror_stage *s,
 			 const uint8_t *payload, size_t bytes)
 {
-	int status = records_check(t, s, payload, bytes);
+	int status = records_check(t, lane, s, payload, bytes);
 
 	for (size_t at = 0; !status && at < bytes; at += s->record_bytes) {
 		struct bytes_reader r = bytes_reader_init(payload + at, s->record_bytes);
@@ -267,7 +273,7 @@ static int records_apply(struct table *t, unsigned lane, struct mirror_stage *s,
 	return status;
 }
 
-static int entries_check(const struct table *t, const struct mirror_stage *s,
+static int entries_check(const struct table *t, unsigned lane, const struct mirror_stage *s,
 			 const uint8_t *payload, size_t bytes)
 {
 	struct bytes_reader r = bytes_reader_init(payload, bytes);
@@ -277,7 +283,8 @@ static int entries_check(const struct table *t, const struct mirror_stage *s,
 	while (r.left >= s->record_bytes) {
 		struct wire_record record = record_get(&r, &t->geometry.shape);
 
-		if (record.seq == 0 || record.op != TABLE_OP_PUT || record.flags)
+		if (record.seq == 0 || record.op != TABLE_OP_PUT || record.flags ||
+		    !table_takes(t, lane, TABLE_OP_PUT, record.key))
 			return -HAVEN_ECORRUPT;
 	}
 	return 0;
@@ -287,7 +294,7 @@ static int entries_apply(struct table *t, unsigned lane, struct mirror_stage *s,
 			 const uint8_t *payload, size_t bytes)
 {
 	struct bytes_reader r = bytes_reader_init(payload, bytes);
-	int status = entries_check(t, s, payload, bytes);
+	int status = entries_check(t, lane, s, payload, bytes);
 	uint64_t floor = 0;
 
 	while (!status && r.left >= s->record_bytes) {

@@ -47,7 +47,7 @@ struct mirror_stage {
 
 /** Wire size of one record or entry. */
 uint32_t mirror_io_record_bytes(const struct table_geometry *g);
-/** Digest over what both sides must have alike: name, key, value, lanes, capacity. */
+/** Digest over what both sides must have alike: name, kind, mode, key, value, lanes, capacity. */
 uint32_t mirror_io_shape_digest(const struct table_shape *s);
 
 /** Records first … first+count-1 of a lane, all committed and not yet consumed. Returns the number
@@ -56,7 +56,8 @@ int mirror_io_fill_records(const struct table *t, unsigned lane, uint64_t first,
 			   uint8_t *out, size_t room);
 /** Live entries among indices first … first+count-1, and the floor if the entries do not show it.
  *  Never needs more than `count` records' bytes. Returns the number of bytes, 0 when there is
- *  nothing to tell, or -HAVEN_ESIZE. */
+ *  nothing to tell, -HAVEN_ESIZE, or, in mode DIRTY, -HAVEN_EAGAIN: an entry would not stand still;
+ *  the frame counts as lost and is filled again. */
 int mirror_io_fill_entries(const struct table *t, unsigned lane, uint32_t first, uint32_t count,
 			   uint8_t *out, size_t room);
 

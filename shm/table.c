@@ -38,6 +38,18 @@ static int shape_check(const struct table_shape *s, struct error_text *error)
 	if (s->name[0] == 0 || !memchr(s->name, 0, sizeof(s->name)))
 		return error_set(error, HAVEN_EINVAL, "table name: must have 1 to %d bytes",
 				 HAVEN_NAME_MAX - 1);
+	if (s->kind >= TABLE_KIND_COUNT)
+		return error_set(error, HAVEN_EINVAL, "checkpoint %s: there is no kind %u", s->name,
+				 s->kind);
+	if (s->mode >= TABLE_MODE_COUNT)
+		return error_set(error, HAVEN_EINVAL, "checkpoint %s: there is no mode %u", s->name,
+				 s->mode);
+	if (s->kind == TABLE_REGION && (s->key_bytes != sizeof(uint32_t) || s->value_bytes == 0 ||
+					s->value_bytes % TABLE_BLOCK_UNIT))
+		return error_set(error, HAVEN_EINVAL,
+				 "region %s: block_bytes %u is not a multiple of %u in %u…%u",
+				 s->name, s->value_bytes, TABLE_BLOCK_UNIT, TABLE_BLOCK_UNIT,
+				 TABLE_VALUE_MAX);
 	if (s->key_bytes < 1 || s->key_bytes > TABLE_KEY_MAX)
 		return error_set(error, HAVEN_EINVAL, "table %s: key_bytes %u is not in 1…%u",
 				 s->name, s->key_bytes, TABLE_KEY_MAX);
@@ -58,6 +70,14 @@ static int shape_check(const struct table_shape *s, struct error_text *error)
 	return 0;
 }
 
+/** Words of both bitmaps of a lane. */
+static uint64_t dirty_words(uint32_t entries)
+{
+	uint32_t words = table_bit_words(entries);
+
+	return words + table_bit_words(words - 1);
+}
+
 int table_geometry_make(const struct table_shape *shape, struct table_geometry *out,
 			struct error_text *error)
 {
@@ -72,15 +92,19 @@ int table_geometry_make(const struct table_shape *shape, struct table_geometry *
 	g.record_bytes = (uint32_t)align_up(sizeof(struct table_record) + data, 8);
 	g.entry_bytes = (uint32_t)align_up(sizeof(struct table_entry) + data, 8);
 	g.lane_entries = (shape->capacity + shape->lanes - 1) / shape->lanes;
-	g.lane_heads = power_of_two_from(g.lane_entries);
+	g.lane_heads = shape->kind == TABLE_REGION ? 0 : power_of_two_from(g.lane_entries);
 	g.log_offset = align_up(sizeof(struct table_lane_header), TABLE_ALIGN);
 	/* One record more: see table_place_spare(). */
 	g.heads_offset = align_up(
 		g.log_offset + ((uint64_t)shape->lane_records + 1) * g.record_bytes, TABLE_ALIGN);
 	g.entries_offset =
 		align_up(g.heads_offset + (uint64_t)g.lane_heads * sizeof(uint32_t), TABLE_ALIGN);
-	g.lane_bytes =
+	g.dirty_offset =
 		align_up(g.entries_offset + (uint64_t)g.lane_entries * g.entry_bytes, TABLE_ALIGN);
+	g.lane_bytes = g.dirty_offset;
+	if (shape->mode == TABLE_MODE_DIRTY)
+		g.lane_bytes +=
+			align_up(dirty_words(g.lane_entries) * sizeof(uint64_t), TABLE_ALIGN);
 	g.total_bytes = TABLE_LANES_OFFSET + shape->lanes * g.lane_bytes;
 	*out = g;
 	return 0;
@@ -134,7 +158,8 @@ static bool shape_equal(const struct table_shape *a, const struct table_shape *b
 {
 	return strncmp(a->name, b->name, sizeof(a->name)) == 0 && a->key_bytes == b->key_bytes &&
 	       a->value_bytes == b->value_bytes && a->capacity == b->capacity &&
-	       a->lanes == b->lanes && a->lane_records == b->lane_records;
+	       a->lanes == b->lanes && a->lane_records == b->lane_records && a->kind == b->kind &&
+	       a->mode == b->mode;
 }
 
 int table_map(struct table *t, int fd, const struct table_shape *shape, struct error_text *error)

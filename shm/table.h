@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
- * Checkpoint segment: one mirrored table with its log lanes, in a sealed memfd made by the
- * application and mapped by its node.
+ * Checkpoint segment: one mirrored table or region with its log lanes, in a sealed memfd made by
+ * the application and mapped by its node.
  *
  * The key space is split among lanes: lane n holds what worker n put. A lane is a log (ring of
  * fixed-size records), a hash index (heads) and a pool of entries, and has exactly one writer:
@@ -29,6 +29,21 @@
  * replaced stands in the lane's spare record first. T7 A primary's record stands in the log, whole,
  * before anything of the entry changes, in the slot of a number that `next_seq` has not passed.
  * From these a torn value is written again, and what is in no chain is made free.
+ *
+ * A region is a table of blocks: its key is the block's number (4 bytes, little-endian), its value
+ * the block, capacity the number of blocks. Blocks are split evenly among lanes in their order, and
+ * each has its entry by its place: no chain, no free list, nothing is deleted. A block never
+ * written has seq 0 and reads as zeros. `never_used` is raised (release) before a block's first
+ * write, and that write, too, stands in the log or the spare record before it begins: a torn block
+ * is always written again.
+ *
+ * In mode DIRTY a value that replaces another one is no record. It stands in the spare record while
+ * it is written (T6), keeps the entry's seq, and the entry's bit is set in the lane's bitmap; the
+ * latest values of such entries are logged when table_push() comes to them, in turn. What is new
+ * and what is deleted is logged as ever, so the set of keys is exact at every commit; what a commit
+ * shows of the other values is each one's state at some instant after its last push. The bits
+ * belong to the lane's content: they outlast a loss of the role, go when the lane is cleared, and a
+ * take-over that finds anything left behind sets them all.
  */
 #ifndef HAVEN_TABLE_H
 #define HAVEN_TABLE_H
@@ -43,7 +58,7 @@
 #include "haven_types.h"
 
 #define TABLE_MAGIC 0x6c62617476616831ull
-#define TABLE_LAYOUT_VERSION 2u
+#define TABLE_LAYOUT_VERSION 3u
 #define TABLE_KEY_MAX 256u
 #define TABLE_VALUE_MAX 1024u
 #define TABLE_CAPACITY_MAX (64u << 20)
@@ -54,9 +69,17 @@
  *  chain of a dozen is rare; a longer one than this was made by force. */
 #define TABLE_CHAIN_MAX 256u
 
+/** Blocks of a region are a multiple of this, and at least one of it. */
+#define TABLE_BLOCK_UNIT 8u
+
+enum table_kind { TABLE_KEYED = 0, TABLE_REGION, TABLE_KIND_COUNT };
+enum table_mode { TABLE_MODE_LOG = 0, TABLE_MODE_DIRTY, TABLE_MODE_COUNT };
+
 struct table_shape {
 	char name[HAVEN_NAME_MAX];
 	uint32_t key_bytes, value_bytes, capacity, lanes, lane_records;
+	uint32_t kind; /**< enum table_kind */
+	uint32_t mode; /**< enum table_mode */
 };
 
 /** All sizes and offsets that follow from a shape. Private to each side. */
@@ -65,8 +88,10 @@ struct table_geometry {
 	uint32_t record_bytes; /**< one log slot, a multiple of 8 */
 	uint32_t entry_bytes;  /**< one pool entry, a multiple of 8 */
 	uint32_t lane_entries; /**< pool entries of a lane: indices 1…lane_entries */
-	uint32_t lane_heads;   /**< a power of two */
+	uint32_t lane_heads;   /**< a power of two; of a region 0 */
 	uint64_t log_offset, heads_offset, entries_offset; /**< within a lane */
+	uint64_t dirty_offset; /**< within a lane; a bit for each entry, then one for each word of
+				    these. Of mode LOG nothing stands there */
 	uint64_t lane_bytes, total_bytes;
 };
 
@@ -105,10 +130,12 @@ struct table_lane_header {
 	uint32_t live;          /**< entries in use */
 	uint32_t never_used;    /**< entries at and above this index were never used */
 	uint32_t pad;
-	uint64_t unlinks;  /**< grows whenever an entry has left a chain (T5) */
-	uint32_t changing; /**< enum table_changing (T6) */
+	uint64_t unlinks;   /**< grows whenever an entry has left a chain (T5) */
+	uint32_t changing;  /**< enum table_changing (T6) */
+	uint32_t dirty;     /**< entries whose value is newer than their record */
+	uint32_t push_from; /**< the next push looks at this entry first */
 	uint32_t pad2;
-	uint64_t pad3[2];
+	uint64_t pad3;
 };
 HAVEN_STATIC_ASSERT(sizeof(struct table_lane_header) == HAVEN_CACHE_LINE, "one line");
 
@@ -119,7 +146,8 @@ struct table_header {
 	uint64_t total_bytes;
 	uint64_t hash_seed; /**< of this segment; replicas may differ */
 	struct table_shape shape;
-	uint64_t pad2[20];
+	uint32_t pad32;
+	uint64_t pad2[19];
 };
 
 /** One side's view of a segment. */
@@ -153,12 +181,23 @@ void table_lane_clear(struct table *t, unsigned lane, uint64_t committed_seq);
  *  transfer only. What a writer that died was at is there or not, but whole, and nothing of the
  * pool is lost. Killed itself, it may be called again. Without remains it costs one look. */
 void table_lane_begin(struct table *t, unsigned lane);
-/** Log and apply. `consumed_seq`: log slots up to there may be overwritten. Errors: EFULL (pool,
- * log or commit too long), ECORRUPT, EINVAL (no such lane). A refusal changes nothing. */
+/** Log and apply; in mode DIRTY what is there is changed and not logged. `consumed_seq`: log slots
+ *  up to there may be overwritten. Errors: EFULL (pool, log or commit too long), ECORRUPT, EINVAL
+ *  (no such lane). A refusal changes nothing. */
 int table_put(struct table *t, unsigned lane, const void *key, const void *value,
 	      uint64_t consumed_seq);
-/** The same for a deletion. Errors: ENOENT besides. */
+/** The same for a deletion. Errors: ENOENT besides; of a region: EINVAL. */
 int table_delete(struct table *t, unsigned lane, const void *key, uint64_t consumed_seq);
+/** Mode DIRTY: log the latest values of `max` entries at most, fewer when there is no room. No
+ * entry is logged twice while another one waits. Returns how many; commit them. */
+unsigned table_push(struct table *t, unsigned lane, unsigned max, uint64_t consumed_seq);
+/** Records that may be logged now: room in the log and in the commit. */
+uint64_t table_room(const struct table *t, unsigned lane, uint64_t consumed_seq);
+/** Write `n` bytes of a region from byte `offset` on: a record for each block touched, all of one
+ *  commit. Errors: EINVAL (no region, or bytes that are not the lane's), EFULL (log, commit),
+ *  ECORRUPT. A refusal changes nothing. */
+int table_region_write(struct table *t, unsigned lane, uint64_t offset, const void *bytes,
+		       uint64_t n, uint64_t consumed_seq);
 /** Commit what was logged; returns committed_seq (the old one when nothing was). */
 uint64_t table_commit(struct table *t, unsigned lane);
 /** Replica: apply one record as it came; the caller applies whole commits and then calls
@@ -171,9 +210,19 @@ void table_applied(struct table *t, unsigned lane, uint64_t seq);
 
 /* ---- readers (any process) ------------------------------------------------------------------ */
 
-/** Copy a value out. Errors: ENOENT, EAGAIN (too many changes under the reader). */
+/** Copy a value out. Errors: ENOENT, EAGAIN (too many changes under the reader), EINVAL (no such
+ *  lane, or no block of it). */
 int table_get(const struct table *t, unsigned lane, const void *key, void *value);
+/** Copy `n` bytes of a region from byte `offset` on, each block untorn. Errors: EINVAL, EAGAIN. */
+int table_region_read(const struct table *t, uint64_t offset, void *out, uint64_t n);
+/** Bytes `*offset` … `*offset` + `*bytes` - 1 are the lane's to write; 0 bytes: none, or no region.
+ */
+void table_region_span(const struct table *t, unsigned lane, uint64_t *offset, uint64_t *bytes);
+/** May a record with this op and key be the lane's? True for every key of a table. */
+bool table_takes(const struct table *t, unsigned lane, enum table_op op, const void *key);
 uint64_t table_committed(const struct table *t, unsigned lane); /* acquire, T4 */
+/** Entries that wait for table_push(). */
+uint32_t table_dirty(const struct table *t, unsigned lane);
 /** Number of the writer's next record: every change that a reader saw before this call belongs to a
  *  record below it, or to this one when an entry was seen half changed. */
 uint64_t table_next(const struct table *t, unsigned lane);

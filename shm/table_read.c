@@ -47,6 +47,27 @@ static int chain_walk(const struct table *t, const struct table_place *p, const 
 	return index ? -HAVEN_EAGAIN : -HAVEN_ENOENT;
 }
 
+static int block_get(const struct table_place *p, const void *key, void *value)
+{
+	uint32_t index = table_place_block(p, key);
+	const struct table_entry *e;
+
+	if (index == 0)
+		return -HAVEN_EINVAL;
+	e = table_place_entry(p, index);
+	for (int i = 0; i < WALK_TRIES; i++) {
+		uint32_t version = load_acquire(&e->version); /* T1 */
+		uint64_t seq = load_relaxed(&e->seq);
+
+		bytes_load(value, e->data + p->g->shape.key_bytes, p->g->shape.value_bytes);
+		fence_acquire();
+		if (!(version & 1) && load_relaxed(&e->version) == version)
+			return seq ? 0 : -HAVEN_ENOENT;
+		cpu_relax();
+	}
+	return -HAVEN_EAGAIN;
+}
+
 int table_get(const struct table *t, unsigned lane, const void *key, void *value)
 {
 	struct table_place p;
@@ -54,6 +75,8 @@ int table_get(const struct table *t, unsigned lane, const void *key, void *value
 	if (lane >= t->geometry.shape.lanes)
 		return -HAVEN_EINVAL;
 	p = table_place(t, lane);
+	if (table_is_region(t))
+		return block_get(&p, key, value);
 	for (int i = 0; i < WALK_TRIES; i++) {
 		uint64_t unlinks = load_acquire(&p.header->unlinks); /* T5 */
 		int status = chain_walk(t, &p, key, value);

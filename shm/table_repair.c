@@ -2,6 +2,8 @@
 /*
  * Taking a lane over, whatever its last writer left.
  *
+ * A region has no chains: a block that was torn is written again, and that is all.
+ *
  * Chains are whole at every instant: an entry enters and leaves one by a single store. So what is
  * in a chain is what there is, and the rest is free; free list and counts are made anew from that.
  * The one thing that can be torn is the value of an entry that was being replaced, and what it was
@@ -45,6 +47,24 @@ static uint32_t step(const struct table_place *p, const uint32_t *link)
 	uint32_t index = load_relaxed(link);
 
 	return table_place_valid(p, index) ? index : 0;
+}
+
+/** The block that was being written, for the first time or again: its key may be missing, too. */
+static void block_redo(const struct table_place *p, const struct table_record *r)
+{
+	const struct table_shape *shape = &p->g->shape;
+	uint32_t index = table_place_block(p, r->data), odd;
+	struct table_entry *e;
+
+	if (index == 0)
+		return;
+	e = table_place_entry(p, index);
+	if (!(load_relaxed(&e->version) & 1))
+		return;
+	odd = table_place_open(e);
+	store_relaxed(&e->seq, r->seq);
+	bytes_store(e->data, r->data, shape->key_bytes + shape->value_bytes);
+	table_place_shut(e, odd);
 }
 
 /** Write the value again that was being replaced; what else is open in a chain is not torn. */
@@ -143,6 +163,22 @@ static void entries_relink(struct table *t, const struct table_place *p, unsigne
 	store_relaxed(&h->live, live);
 }
 
+/** The same for blocks. One that is open after block_redo() was opened by no writer of ours. */
+static void blocks_settle(struct table *t, const struct table_place *p, unsigned lane,
+			  uint64_t committed)
+{
+	uint32_t live = 0;
+
+	for (uint32_t i = table_scan_end(t, lane); --i > 0;) {
+		struct table_entry *e = table_place_entry(p, i);
+
+		if (load_relaxed(&e->seq) || (load_relaxed(&e->version) & 1))
+			live_settle(e, committed);
+		live += load_relaxed(&e->seq) != 0;
+	}
+	store_relaxed(&p->header->live, live);
+}
+
 /** After one that only left uncommitted records: chains and free list are as they should be. */
 static void entries_settle(struct table *t, const struct table_place *p, unsigned lane,
 			   uint64_t committed)
@@ -171,14 +207,21 @@ static void take_over(struct table *t, const struct table_place *p, unsigned lan
 {
 	const struct table_record *under_way = record_under_way(p);
 
-	if (under_way)
+	if (under_way && table_is_region(t))
+		block_redo(p, under_way);
+	else if (under_way)
 		value_redo(t, p, under_way);
 	store_release(&p->header->changing, TABLE_SETTLING);
 	fence_release();
-	if (torn)
+	if (table_is_region(t))
+		blocks_settle(t, p, lane, committed);
+	else if (torn)
 		entries_relink(t, p, lane, committed);
 	else
 		entries_settle(t, p, lane, committed);
+	/* What was pushed and not committed is in no log, and nobody knows which that was. */
+	if (table_is_dirty(t))
+		table_dirty_all(p, table_scan_end(t, lane));
 	store_release(&p->header->next_seq, committed + 1);
 }
 

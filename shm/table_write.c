@@ -20,11 +20,25 @@ struct spot {
 	struct table_entry *entry;
 };
 
+/** A block has its entry, written or not. */
+static int spot_block(const struct table_place *p, const void *key, struct spot *s)
+{
+	s->index = table_place_block(p, key);
+	if (s->index == 0)
+		return -HAVEN_EINVAL;
+	s->entry = table_place_entry(p, s->index);
+	s->found = load_relaxed(&s->entry->seq) != 0;
+	return 0;
+}
+
 static int spot_find(const struct table *t, const struct table_place *p, const void *key,
 		     struct spot *s)
 {
-	uint32_t *link = table_place_head(p, key, t->hash_seed);
+	uint32_t *link;
 
+	if (table_is_region(t))
+		return spot_block(p, key, s);
+	link = table_place_head(p, key, t->hash_seed);
 	s->head = link;
 	s->found = false;
 	for (unsigned step = 0; step < TABLE_CHAIN_MAX; step++) {
@@ -99,6 +113,35 @@ static void spot_insert(const struct table_place *p, const struct spot *s, uint6
 	store_relaxed(&h->live, load_relaxed(&h->live) + 1);
 }
 
+/** First write of a block. Its value is logged, or spare: a death in here is made good. */
+static void spot_begin(const struct table_place *p, const struct spot *s, uint64_t seq,
+		       const void *key, const void *value)
+{
+	struct table_lane_header *h = p->header;
+	uint32_t odd;
+
+	/* Before the block changes: whoever takes over looks at it. */
+	if (load_relaxed(&h->never_used) <= s->index)
+		store_release(&h->never_used, s->index + 1);
+	odd = table_place_open(s->entry);
+	store_relaxed(&s->entry->seq, seq);
+	bytes_store(s->entry->data, key, p->g->shape.key_bytes);
+	copy_value(p, s->entry, value);
+	table_place_shut(s->entry, odd);
+	store_relaxed(&h->live, load_relaxed(&h->live) + 1);
+}
+
+static void spot_put(const struct table *t, const struct table_place *p, const struct spot *s,
+		     uint64_t seq, const void *key, const void *value)
+{
+	if (s->found)
+		spot_replace(p, s, seq, value);
+	else if (table_is_region(t))
+		spot_begin(p, s, seq, key, value);
+	else
+		spot_insert(p, s, seq, key, value);
+}
+
 static void spot_remove(const struct table_place *p, const struct spot *s, uint64_t seq)
 {
 	struct table_lane_header *h = p->header;
@@ -118,13 +161,28 @@ static void spot_remove(const struct table_place *p, const struct spot *s, uint6
 	store_relaxed(&h->live, load_relaxed(&h->live) - 1);
 }
 
-/** Is there room for record `next` in the log and in the commit? */
-static bool log_has_room(const struct table_place *p, uint64_t next, uint64_t consumed)
+/** Room for record `next` and those after it, in the log and in the commit. */
+static uint64_t log_room(const struct table_place *p, uint64_t next, uint64_t consumed)
 {
 	uint64_t staged = next - 1 - load_relaxed(&p->header->committed_seq);
-	uint64_t needed = next > consumed ? next - consumed : 0;
+	uint64_t logged = next - 1 > consumed ? next - 1 - consumed : 0;
+	uint64_t in_log = p->g->shape.lane_records - logged;
+	uint64_t in_commit = TABLE_COMMIT_RECORDS_MAX - staged;
 
-	return staged < TABLE_COMMIT_RECORDS_MAX && needed <= p->g->shape.lane_records;
+	/* The numbers are the application's: they may contradict each other in any way. */
+	if (staged >= TABLE_COMMIT_RECORDS_MAX || logged >= p->g->shape.lane_records)
+		return 0;
+	return in_log < in_commit ? in_log : in_commit;
+}
+
+uint64_t table_room(const struct table *t, unsigned lane, uint64_t consumed_seq)
+{
+	struct table_place p;
+
+	if (lane >= t->geometry.shape.lanes)
+		return 0;
+	p = table_place(t, lane);
+	return log_room(&p, load_relaxed(&p.header->next_seq), consumed_seq);
 }
 
 static void record_write(const struct table_place *p, struct table_record *r, uint64_t seq,
@@ -146,6 +204,34 @@ static void record_write(const struct table_place *p, struct table_record *r, ui
 	fence_release(); /* T6, T7: whole before anything of the entry changes */
 }
 
+/** Mode DIRTY: the latest value, which a later push logs. */
+static void put_dirty(const struct table_place *p, const struct spot *s, const void *key,
+		      const void *value)
+{
+	uint64_t seq = load_relaxed(&s->entry->seq);
+
+	record_write(p, table_place_spare(p), seq, TABLE_OP_PUT, key, value);
+	table_place_changing(p, TABLE_APPLYING);
+	table_dirty_mark(p, s->index);
+	spot_replace(p, s, seq, value);
+	table_place_changing(p, TABLE_AT_REST);
+}
+
+void table_push_one(const struct table_place *p, uint32_t index)
+{
+	struct table_entry *e = table_place_entry(p, index);
+	uint64_t seq = load_relaxed(&p->header->next_seq);
+	uint32_t odd;
+
+	record_write(p, table_place_record(p, seq), seq, TABLE_OP_PUT, e->data,
+		     e->data + p->g->shape.key_bytes);
+	odd = table_place_open(e);
+	store_relaxed(&e->seq, seq);
+	table_place_shut(e, odd);
+	table_dirty_unmark(p, index);
+	store_release(&p->header->next_seq, seq + 1);
+}
+
 int table_put(struct table *t, unsigned lane, const void *key, const void *value,
 	      uint64_t consumed_seq)
 {
@@ -158,18 +244,19 @@ int table_put(struct table *t, unsigned lane, const void *key, const void *value
 		return -HAVEN_EINVAL;
 	p = table_place(t, lane);
 	seq = load_relaxed(&p.header->next_seq);
-	if (!log_has_room(&p, seq, consumed_seq))
-		return -HAVEN_EFULL;
 	status = spot_find(t, &p, key, &s);
-	if (!status && !s.found)
+	if (!status && s.found && table_is_dirty(t)) {
+		put_dirty(&p, &s, key, value);
+		return 0;
+	}
+	if (!status && log_room(&p, seq, consumed_seq) == 0)
+		return -HAVEN_EFULL;
+	if (!status && !s.found && !table_is_region(t))
 		status = spot_choose_free(&p, &s);
 	if (status)
 		return status;
 	record_write(&p, table_place_record(&p, seq), seq, TABLE_OP_PUT, key, value);
-	if (s.found)
-		spot_replace(&p, &s, seq, value);
-	else
-		spot_insert(&p, &s, seq, key, value);
+	spot_put(t, &p, &s, seq, key, value);
 	/* release: see table_next(). */
 	store_release(&p.header->next_seq, seq + 1);
 	return 0;
@@ -182,7 +269,7 @@ int table_delete(struct table *t, unsigned lane, const void *key, uint64_t consu
 	uint64_t seq;
 	int status;
 
-	if (lane >= t->geometry.shape.lanes)
+	if (lane >= t->geometry.shape.lanes || table_is_region(t))
 		return -HAVEN_EINVAL;
 	p = table_place(t, lane);
 	seq = load_relaxed(&p.header->next_seq);
@@ -191,9 +278,11 @@ int table_delete(struct table *t, unsigned lane, const void *key, uint64_t consu
 		return status;
 	if (!s.found)
 		return -HAVEN_ENOENT;
-	if (!log_has_room(&p, seq, consumed_seq))
+	if (log_room(&p, seq, consumed_seq) == 0)
 		return -HAVEN_EFULL;
 	record_write(&p, table_place_record(&p, seq), seq, TABLE_OP_DELETE, key, NULL);
+	if (table_is_dirty(t))
+		table_dirty_unmark(&p, s.index);
 	spot_remove(&p, &s, seq);
 	store_release(&p.header->next_seq, seq + 1);
 	return 0;
@@ -215,13 +304,6 @@ uint64_t table_commit(struct table *t, unsigned lane)
 	return last;
 }
 
-/** T6: seen before what follows, and after what came before. */
-static void changing_set(const struct table_place *p, enum table_changing changing)
-{
-	store_release(&p->header->changing, changing);
-	fence_release();
-}
-
 int table_apply(struct table *t, unsigned lane, enum table_op op, uint64_t seq, const void *key,
 		const void *value)
 {
@@ -229,8 +311,7 @@ int table_apply(struct table *t, unsigned lane, enum table_op op, uint64_t seq, 
 	struct spot s;
 	int status;
 
-	if (lane >= t->geometry.shape.lanes || seq == 0 ||
-	    (op != TABLE_OP_PUT && op != TABLE_OP_DELETE))
+	if (lane >= t->geometry.shape.lanes || seq == 0 || !table_takes(t, lane, op, key))
 		return -HAVEN_EINVAL;
 	p = table_place(t, lane);
 	status = spot_find(t, &p, key, &s);
@@ -238,22 +319,20 @@ int table_apply(struct table *t, unsigned lane, enum table_op op, uint64_t seq, 
 		return status;
 	if (op == TABLE_OP_DELETE && !s.found)
 		return 0;
-	if (!s.found)
+	if (!s.found && !table_is_region(t))
 		status = spot_choose_free(&p, &s);
 	if (status)
 		return status;
-	if (s.found && op == TABLE_OP_PUT)
+	if (op == TABLE_OP_PUT && (s.found || table_is_region(t)))
 		record_write(&p, table_place_spare(&p), seq, op, key, value);
-	changing_set(&p, TABLE_APPLYING);
+	table_place_changing(&p, TABLE_APPLYING);
 	if (op == TABLE_OP_DELETE)
 		spot_remove(&p, &s, seq);
-	else if (s.found)
-		spot_replace(&p, &s, seq, value);
 	else
-		spot_insert(&p, &s, seq, key, value);
+		spot_put(t, &p, &s, seq, key, value);
 	/* A commit is under way until table_applied(); an entry of a transfer stands for itself. */
 	if (seq <= load_relaxed(&p.header->committed_seq))
-		changing_set(&p, TABLE_AT_REST);
+		table_place_changing(&p, TABLE_AT_REST);
 	return 0;
 }
 
@@ -266,39 +345,5 @@ void table_applied(struct table *t, unsigned lane, uint64_t seq)
 	p = table_place(t, lane);
 	store_release(&p.header->next_seq, seq + 1);
 	store_release(&p.header->committed_seq, seq);
-	changing_set(&p, TABLE_AT_REST);
-}
-
-void table_lane_clear(struct table *t, unsigned lane, uint64_t committed_seq)
-{
-	struct table_lane_header *h;
-	struct table_place p;
-	uint32_t end;
-
-	if (lane >= t->geometry.shape.lanes)
-		return;
-	p = table_place(t, lane);
-	h = p.header;
-	end = table_scan_end(t, lane);
-	changing_set(&p, TABLE_CLEARING);
-	/* Every head in use leads to a live entry. So few entries are followed home one by one;
-	 * with many it is cheaper to wipe all heads. */
-	if (end < p.g->lane_heads / 8) {
-		for (uint32_t i = 1; i < end; i++) {
-			struct table_entry *e = table_place_entry(&p, i);
-
-			if (load_relaxed(&e->seq))
-				store_relaxed(table_place_head(&p, e->data, t->hash_seed), 0);
-		}
-	} else {
-		/* A reader may be walking from any of them. */
-		for (uint32_t i = 0; i < p.g->lane_heads; i++)
-			store_relaxed(&p.heads[i], 0);
-	}
-	store_release(&h->unlinks, load_relaxed(&h->unlinks) + 1); /* T5 */
-	fence_release();
-	store_relaxed(&h->free_head, 0);
-	store_relaxed(&h->live, 0);
-	store_release(&h->never_used, 1);
-	table_applied(t, lane, committed_seq);
+	table_place_changing(&p, TABLE_AT_REST);
 }

@@ -7,30 +7,66 @@
 
 /* ---- creation ------------------------------------------------------------------------------- */
 
-static int table_request(struct haven_component *c, unsigned instance,
-			 const struct haven_table_config *config, struct table_shape *shape)
+static int checkpoint_refusal(struct haven_component *c, unsigned instance, const char *name)
 {
 	struct error_text *error = &c->haven->error;
 
 	if (instance >= c->instances)
 		return error_set(error, HAVEN_EINVAL, "component %s has instances 0 to %u, not %u",
 				 c->name, c->instances - 1, instance);
-	if (!client_name_copy(shape->name, config->name))
-		return error_set(error, HAVEN_EINVAL,
-				 "a table's name has 1 to 31 bytes of a-z 0-9 _ . -");
 	if (c->ready)
 		return error_set(error, HAVEN_EREFUSED,
-				 "component %s is ready; create table %s before that", c->name,
-				 shape->name);
+				 "component %s is ready; create checkpoint %s before that", c->name,
+				 name);
 	for (const struct haven_table *t = c->tables; t; t = t->next)
-		if (t->instance == instance &&
-		    strcmp(t->table.geometry.shape.name, shape->name) == 0)
+		if (t->instance == instance && strcmp(t->table.geometry.shape.name, name) == 0)
 			return error_set(error, HAVEN_EEXIST,
-					 "instance %u of component %s has a table %s already",
-					 instance, c->name, shape->name);
+					 "instance %u of component %s has a checkpoint %s already",
+					 instance, c->name, name);
+	return 0;
+}
+
+static int shape_name(struct haven_component *c, struct table_shape *shape, const char *name)
+{
+	if (client_name_copy(shape->name, name))
+		return 0;
+	return error_set(&c->haven->error, HAVEN_EINVAL,
+			 "a checkpoint's name has 1 to 31 bytes of a-z 0-9 _ . -");
+}
+
+static int table_request(struct haven_component *c, const struct haven_table_config *config,
+			 struct table_shape *shape)
+{
+	shape->kind = TABLE_KEYED;
+	shape->mode = config->mode;
 	shape->key_bytes = config->key_bytes;
 	shape->value_bytes = config->value_bytes;
 	shape->capacity = config->capacity;
+	shape->lanes = config->lanes;
+	shape->lane_records =
+		config->lane_records ? config->lane_records : TABLE_LANE_RECORDS_DEFAULT;
+	return shape_name(c, shape, config->name);
+}
+
+static int region_request(struct haven_component *c, const struct haven_region_config *config,
+			  struct table_shape *shape)
+{
+	uint64_t blocks = config->block_bytes ? config->bytes / config->block_bytes : 0;
+	int status = shape_name(c, shape, config->name);
+
+	if (status)
+		return status;
+	if (config->bytes == 0 || blocks > TABLE_CAPACITY_MAX ||
+	    blocks * config->block_bytes != config->bytes)
+		return error_set(&c->haven->error, HAVEN_EINVAL,
+				 "region %s: %llu bytes are not 1 to %u blocks of %u", shape->name,
+				 (unsigned long long)config->bytes, TABLE_CAPACITY_MAX,
+				 config->block_bytes);
+	shape->kind = TABLE_REGION;
+	shape->mode = config->mode;
+	shape->key_bytes = sizeof(uint32_t);
+	shape->value_bytes = config->block_bytes;
+	shape->capacity = (uint32_t)blocks;
 	shape->lanes = config->lanes;
 	shape->lane_records =
 		config->lane_records ? config->lane_records : TABLE_LANE_RECORDS_DEFAULT;
@@ -75,21 +111,25 @@ static int table_number(const struct haven *h, struct haven_table *t, struct err
 			 CLIENT_TABLES_MAX);
 }
 
-static int table_make(struct haven_component *c, unsigned instance,
-		      const struct haven_table_config *config, struct haven_table *t)
+static int table_make(struct haven_component *c, unsigned instance, const struct table_shape *shape,
+		      uint32_t push_records, struct haven_table *t)
 {
-	struct table_shape shape = {.name = ""};
-	int status = table_request(c, instance, config, &shape);
+	int status = checkpoint_refusal(c, instance, shape->name);
 
+	if (!status && push_records > TABLE_COMMIT_RECORDS_MAX)
+		status = error_set(&c->haven->error, HAVEN_EINVAL,
+				   "checkpoint %s: push_records %u is not in 0…%u", shape->name,
+				   push_records, TABLE_COMMIT_RECORDS_MAX);
 	if (!status)
 		status = table_number(c->haven, t, &c->haven->error);
 	if (!status)
-		status = table_create(&t->table, &shape, &t->fd, &c->haven->error);
+		status = table_create(&t->table, shape, &t->fd, &c->haven->error);
 	if (status)
 		return status;
 	t->component = c;
 	t->instance = instance;
-	t->n_lanes = shape.lanes;
+	t->n_lanes = shape->lanes;
+	t->push_records = push_records ? push_records : CLIENT_PUSH_RECORDS;
 	status = table_announce(t, c->haven->now);
 	if (status) {
 		table_unmap(&t->table);
@@ -98,28 +138,55 @@ static int table_make(struct haven_component *c, unsigned instance,
 	return status;
 }
 
+/* Under control. */
+static int checkpoint_create(struct haven_component *c, unsigned instance,
+			     const struct table_shape *shape, uint32_t push_records,
+			     struct haven_table **out)
+{
+	struct haven_table *t = calloc(1, sizeof(*t)), **end = &c->tables;
+	int status = t ? table_make(c, instance, shape, push_records, t)
+		       : error_set(&c->haven->error, HAVEN_ENOMEM, "no memory for a checkpoint");
+
+	if (status) {
+		free(t);
+		return status;
+	}
+	while (*end)
+		end = &(*end)->next;
+	/* release (T): a worker that sees the table sees it whole. */
+	store_release(end, t);
+	*out = t;
+	return 0;
+}
+
 int haven_table_create(struct haven_component *c, unsigned instance,
 		       const struct haven_table_config *config, struct haven_table **out)
 {
-	struct haven_table *t = calloc(1, sizeof(*t));
+	struct table_shape shape = {.name = ""};
 	int status;
 
 	*out = NULL;
 	pthread_mutex_lock(&c->haven->control);
-	status = t ? table_make(c, instance, config, t)
-		   : error_set(&c->haven->error, HAVEN_ENOMEM, "no memory for a table");
-	if (!status) {
-		struct haven_table **end = &c->tables;
-
-		while (*end)
-			end = &(*end)->next;
-		/* release (T): a worker that sees the table sees it whole. */
-		store_release(end, t);
-		*out = t;
-	} else {
-		free(t);
-	}
+	status = table_request(c, config, &shape);
+	if (!status)
+		status = checkpoint_create(c, instance, &shape, config->push_records, out);
 	pthread_mutex_unlock(&c->haven->control);
+	return status;
+}
+
+int haven_region_create(struct haven_component *c, unsigned instance,
+			const struct haven_region_config *config, struct haven_region **out)
+{
+	struct table_shape shape = {.name = ""};
+	struct haven_table *t = NULL;
+	int status;
+
+	pthread_mutex_lock(&c->haven->control);
+	status = region_request(c, config, &shape);
+	if (!status)
+		status = checkpoint_create(c, instance, &shape, config->push_records, &t);
+	pthread_mutex_unlock(&c->haven->control);
+	*out = (struct haven_region *)t;
 	return status;
 }
 
@@ -127,7 +194,7 @@ int haven_table_create(struct haven_component *c, unsigned instance,
  */
 
 /* May the worker write its lane? The baton rule of worker.c: as of its last poll, not of now. */
-static int lane_writable(const struct haven_worker *w, const struct haven_table *t)
+int checkpoint_writable(const struct haven_worker *w, const struct haven_table *t)
 {
 	if (__builtin_expect(t->component != w->component || w->reader.index >= t->n_lanes, 0))
 		return -HAVEN_EINVAL;
@@ -154,7 +221,7 @@ static uint64_t lane_consumed(const struct haven_worker *w, const struct haven_t
 
 int haven_put(struct haven_worker *w, struct haven_table *t, const void *key, const void *value)
 {
-	int status = lane_writable(w, t);
+	int status = checkpoint_writable(w, t);
 
 	return status ? status
 		      : table_put(&t->table, w->reader.index, key, value, lane_consumed(w, t));
@@ -162,7 +229,7 @@ int haven_put(struct haven_worker *w, struct haven_table *t, const void *key, co
 
 int haven_delete(struct haven_worker *w, struct haven_table *t, const void *key)
 {
-	int status = lane_writable(w, t);
+	int status = checkpoint_writable(w, t);
 
 	return status ? status : table_delete(&t->table, w->reader.index, key, lane_consumed(w, t));
 }
@@ -179,8 +246,10 @@ int haven_get_lane(const struct haven_table *t, unsigned lane, const void *key, 
 
 uint64_t haven_commit(struct haven_worker *w, struct haven_table *t)
 {
-	if (lane_writable(w, t) == 0)
+	if (checkpoint_writable(w, t) == 0) {
+		table_push(&t->table, w->reader.index, t->push_records, lane_consumed(w, t));
 		return table_commit(&t->table, w->reader.index);
+	}
 	return w->reader.index < t->n_lanes ? table_committed(&t->table, w->reader.index) : 0;
 }
 
@@ -189,6 +258,11 @@ uint64_t haven_acked(const struct haven_worker *w, const struct haven_table *t)
 	const struct registry_lane *line = lane_line(w, t);
 
 	return line ? load_acquire(&line->acked_seq) : 0; /* L1 */
+}
+
+uint32_t haven_dirty_count(const struct haven_table *t, unsigned lane)
+{
+	return table_dirty(&t->table, lane);
 }
 
 uint32_t haven_table_count(const struct haven_table *t, unsigned lane)
@@ -218,4 +292,38 @@ unsigned haven_table_scan(const struct haven_table *t, unsigned lane, uint32_t *
 	}
 	*cursor = i;
 	return n;
+}
+
+/* ---- regions: a table by another name -------------------------------------------------------- */
+
+struct haven_table *haven_region_table(struct haven_region *r)
+{
+	return (struct haven_table *)r;
+}
+
+static const struct table *region_table(const struct haven_region *r)
+{
+	return &((const struct haven_table *)r)->table;
+}
+
+int haven_region_write(struct haven_worker *w, struct haven_region *r, uint64_t offset,
+		       const void *bytes, uint64_t n)
+{
+	struct haven_table *t = haven_region_table(r);
+	int status = checkpoint_writable(w, t);
+
+	return status ? status
+		      : table_region_write(&t->table, w->reader.index, offset, bytes, n,
+					   lane_consumed(w, t));
+}
+
+int haven_region_read(const struct haven_region *r, uint64_t offset, void *out, uint64_t n)
+{
+	return table_region_read(region_table(r), offset, out, n);
+}
+
+void haven_region_span(const struct haven_region *r, unsigned lane, uint64_t *offset,
+		       uint64_t *bytes)
+{
+	table_region_span(region_table(r), lane, offset, bytes);
 }

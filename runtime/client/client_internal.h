@@ -34,6 +34,8 @@
 
 /** Longest wait for the node's answer to one request. */
 #define CLIENT_CALL_TIMEOUT_MS 5000
+/** Records that a commit adds of a checkpoint in mode DIRTY, when nothing else is wanted. */
+#define CLIENT_PUSH_RECORDS 64u
 /** Components with instances, and tables, of one attachment. */
 #define CLIENT_COMPONENTS_MAX 64u
 #define CLIENT_TABLES_MAX 256u
@@ -96,7 +98,8 @@ struct haven_table {
 	unsigned number; /**< in attachment.lanes */
 	unsigned instance;
 	unsigned n_lanes;
-	int fd; /**< kept for the next node */
+	unsigned push_records; /**< of one commit (mode DIRTY) */
+	int fd;                /**< kept for the next node */
 	struct table table;
 };
 
@@ -105,6 +108,23 @@ struct client_seen {
 	uint64_t generation; /**< equals what stands in client_worker.confirmed */
 	uint32_t role;       /**< enum haven_role */
 	uint64_t epoch;
+	uint64_t term; /**< grows whenever the role was not, or may not have been, primary */
+};
+
+/** A held packet, and what it waits for. */
+struct client_held {
+	void *packet;
+	const struct haven_table *table;
+	uint64_t seq;
+	uint64_t term; /**< of its instance, when it was held */
+};
+
+/** Ring of held packets. Its worker's alone. */
+struct client_hold {
+	struct client_held *slot; /**< NULL: the worker has none */
+	uint32_t mask;
+	uint32_t head, tail; /**< numbers grow for ever; slot = number & mask */
+	enum haven_hold_overflow overflow;
 };
 
 /** A claimed slot and the attachment that its thread works with. Also the head of a worker. */
@@ -128,6 +148,7 @@ struct haven_worker {
 	uint64_t checked_ns; /**< when the node's socket was last looked at */
 	unsigned instances;
 	bool lost; /**< this worker has been told that the node is gone */
+	struct client_hold hold;
 	struct client_seen seen[HAVEN_INSTANCES_MAX];
 };
 
@@ -172,6 +193,9 @@ void component_free(struct haven_component *c);
 int component_announce(struct haven_component *c, struct attachment *at);
 /** The same for a table. */
 int table_announce(struct haven_table *t, struct attachment *at);
+/** May the worker write its lane of the table, as of its last poll? Its own thread; no lock.
+ *  Errors: EROLE, EINVAL (table of another component, no such lane). */
+int checkpoint_writable(const struct haven_worker *w, const struct haven_table *t);
 
 /* ---- reader.c -------------------------------------------------------------------------------- */
 

@@ -3,8 +3,9 @@
  * Haven client API: make one application highly available.
  *
  * The application attaches to the node (`havend`) of its machine, registers a *component*, gives
- * it one or more *checkpoints* (tables that are mirrored to the standby), and then, in each packet
- * loop, polls its *worker*, checks the *gate* before it emits, and commits what it changed.
+ * it one or more *checkpoints* (tables and regions that are mirrored to the standby), and then, in
+ * each packet loop, polls its *worker*, checks the *gate* before it emits, and commits what it
+ * changed.
  *
  *     haven_attach -> haven_component_register -> haven_table_create -> haven_component_ready
  *     per thread:  haven_worker_begin -> { haven_poll; haven_gate; haven_put...; haven_commit } ->
@@ -42,6 +43,7 @@ struct haven;
 struct haven_component;
 struct haven_worker;
 struct haven_table;
+struct haven_region;
 
 /** Registration of a component. Zero-initialise, then set what is needed. */
 struct haven_component_config {
@@ -54,6 +56,28 @@ struct haven_component_config {
 	const struct haven_attributes *attributes;
 };
 
+/** How the changes of a checkpoint reach the standby. */
+enum haven_mode {
+	/** Every change is a record, commits are all or nothing. Asynchronous as it stands: the
+	 *  standby lags by what haven_commit() minus haven_acked() says, at most lane_records.
+	 *  Synchronous by what is done with that: haven_hold(), or waiting for haven_acked(). */
+	HAVEN_MODE_LOG = 0,
+	/**
+	 * For counters: new and deleted entries are records, but a put of a key that is there, or a
+	 * write of a block once written, only marks it. Each haven_commit() logs the latest value
+	 * of at most `push_records` marked entries, fewer if the lane has no room, in turn: none is
+	 * logged twice while another one waits.
+	 *
+	 * The bound: a successor has all keys of the acknowledged commits, each with a value that
+	 * it had (never a torn one) and not older than its last push that was acknowledged. With D
+	 * entries marked at most, a value written is in one of the next ceil(D / push_records)
+	 * commits that find room in the lane, itself or a newer one. haven_dirty_count() says how
+	 * many wait now. Keep committing when nothing is written, or the last of them wait for
+	 * ever.
+	 */
+	HAVEN_MODE_DIRTY = 1,
+};
+
 /** Shape of a mirrored table. Both nodes must create it alike or the node refuses the mirror. */
 struct haven_table_config {
 	const char *name;     /**< unique within the component, 1…31 bytes */
@@ -62,6 +86,23 @@ struct haven_table_config {
 	uint32_t capacity;    /**< entries over all lanes, 1…64 Mi; divided evenly among lanes */
 	uint32_t lanes;       /**< writing workers, 1…HAVEN_WORKERS_MAX; worker n writes lane n */
 	uint32_t lane_records; /**< log records per lane, a power of two 64…1 Mi; 0: 8192 */
+	enum haven_mode mode;
+	uint32_t push_records; /**< HAVEN_MODE_DIRTY: records that one haven_commit() adds at most,
+				  1…256; 0: 64. Each side's own affair */
+};
+
+/** Shape of a mirrored region: `bytes` bytes, zero at first, in blocks. A block is what is mirrored
+ *  when any byte of it is written, and what a reader sees whole. */
+struct haven_region_config {
+	const char *name;     /**< unique within the component, tables included, 1…31 bytes */
+	uint64_t bytes;       /**< a multiple of block_bytes, at most 64 Mi blocks */
+	uint32_t block_bytes; /**< a multiple of 8 in 8…1024 */
+	uint32_t lanes; /**< writing workers, 1…HAVEN_WORKERS_MAX; worker n writes the n-th of as
+			   many runs of blocks, of equal length but for the last: see
+			   haven_region_span() */
+	uint32_t lane_records; /**< as in a table */
+	enum haven_mode mode;  /**< as in a table */
+	uint32_t push_records; /**< as in a table */
 };
 
 /** What a worker's poll has seen change since its last poll. */
@@ -135,6 +176,10 @@ int haven_instance_find(const struct haven_component *c, const char *name);
 int haven_table_create(struct haven_component *c, unsigned instance,
 		       const struct haven_table_config *config, struct haven_table **out);
 
+/** The same for a region. It is a checkpoint like a table: see haven_region_table(). */
+int haven_region_create(struct haven_component *c, unsigned instance,
+			const struct haven_region_config *config, struct haven_region **out);
+
 /* ---- workers (one per packet loop) --------------------------------------------------------- */
 
 /**
@@ -170,7 +215,8 @@ bool haven_gate_check(struct haven_worker *w, unsigned instance, unsigned packet
 
 /* ---- tables (all calls: worker's own lane unless said otherwise) --------------------------- */
 
-/** Insert or replace. The change is visible locally at once and to the standby after commit.
+/** Insert or replace. The change is visible locally at once and to the standby after commit (in
+ *  HAVEN_MODE_DIRTY a replaced value after its push).
  *  Errors: EROLE, EFULL (table, or lane: commit, poll and retry). */
 int haven_put(struct haven_worker *w, struct haven_table *t, const void *key, const void *value);
 /** Delete. Errors: EROLE, ENOENT, EFULL (lane). */
@@ -190,6 +236,9 @@ uint64_t haven_commit(struct haven_worker *w, struct haven_table *t);
 /** Greatest sequence of the worker's lane that the whole in-sync set holds, as far as the node that
  *  this worker works with knows (it starts at 0 after HAVEN_CHANGE_REATTACHED). */
 uint64_t haven_acked(const struct haven_worker *w, const struct haven_table *t);
+/** Entries (blocks) of a lane whose latest value is in no record yet; 0 in HAVEN_MODE_LOG. From any
+ *  thread. */
+uint32_t haven_dirty_count(const struct haven_table *t, unsigned lane);
 /** Live entries of a lane. */
 uint32_t haven_table_count(const struct haven_table *t, unsigned lane);
 /**
@@ -199,6 +248,71 @@ uint32_t haven_table_count(const struct haven_table *t, unsigned lane);
  */
 unsigned haven_table_scan(const struct haven_table *t, unsigned lane, uint32_t *cursor, void *out,
 			  unsigned max);
+
+/* ---- regions ------------------------------------------------------------------------------- */
+
+/**
+ * Write `n` bytes from byte `offset` on. They are visible locally at once, block by block, and to
+ * the standby after haven_commit() of haven_region_table(): all of them or none, with whatever else
+ * is of that commit. Each block touched is one record; 256 records are the most of a commit.
+ * Errors: EROLE, EINVAL (bytes that are not the worker's), EFULL (lane: commit, poll and retry). A
+ * write that is refused changes nothing.
+ */
+int haven_region_write(struct haven_worker *w, struct haven_region *r, uint64_t offset,
+		       const void *bytes, uint64_t n);
+/** Copy `n` bytes from byte `offset` on, from any thread. Each block is whole; two blocks may be of
+ *  different commits. Errors: EINVAL, EAGAIN (changed under the reader too often; `out` is spoilt).
+ */
+int haven_region_read(const struct haven_region *r, uint64_t offset, void *out, uint64_t n);
+/** The bytes that worker `lane` writes: `*bytes` of them from `*offset` on, 0 when it has none. */
+void haven_region_span(const struct haven_region *r, unsigned lane, uint64_t *offset,
+		       uint64_t *bytes);
+/** The region as a checkpoint, for haven_commit(), haven_acked(), haven_hold() and the counts. Its
+ *  keys are numbers of blocks, 4 bytes little-endian; nothing of it can be deleted. */
+struct haven_table *haven_region_table(struct haven_region *r);
+
+/* ---- output commit: packets wait for the state they depend on ------------------------------- */
+
+/** What haven_hold() does when the worker's ring is full. */
+enum haven_hold_overflow {
+	HAVEN_HOLD_REFUSE = 0,  /**< EFULL: the packet stays the caller's, to be dropped by him */
+	HAVEN_HOLD_DROP_OLDEST, /**< makes room: the oldest packet is handed back at once */
+	HAVEN_HOLD_WAIT, /**< EAGAIN: the packet stays the caller's, who holds it again after the
+			    next haven_release(), and takes no new work until then */
+};
+#define HAVEN_HOLD_PACKETS_MAX (1u << 20)
+
+/**
+ * Give the worker a ring for `packets` held packets, a power of two 1…HAVEN_HOLD_PACKETS_MAX. A
+ * packet is an opaque pointer, never looked at. Call once, on the worker's thread, before its loop;
+ * haven_worker_end() frees the ring, not what is in it: haven_hold_drain() first. The other calls
+ * neither allocate, lock nor enter the kernel. Errors: EINVAL, EEXIST (it has one), ENOMEM.
+ */
+int haven_hold_create(struct haven_worker *w, uint32_t packets, enum haven_hold_overflow overflow);
+/**
+ * Hold a packet until the worker's commit `seq` of `t` (what haven_commit() returned) is
+ * acknowledged by the whole in-sync set: whatever the world then sees of the packet, whoever takes
+ * over knows. Packets leave in the order in which they were held. `*evicted` (may be NULL, but for
+ * HAVEN_HOLD_DROP_OLDEST) is the packet that had to make room and must be dropped, or NULL.
+ * After an error the packet stays the caller's. Errors: EFULL, EAGAIN (see the policy), EROLE (drop
+ * it), EINVAL (no ring, nothing committed up to `seq`, table of another component or lane).
+ */
+int haven_hold(struct haven_worker *w, struct haven_table *t, uint64_t seq, void *packet,
+	       void **evicted);
+/**
+ * Take out what need not wait any longer, `max` packets at most, from the oldest on; call it once
+ * per turn. Returns how many stand in `out` (room for `max`): acknowledged, they may leave if the
+ * gate is open. `dropped` (room for `max`) gets `*n_dropped` others: the role was lost since they
+ * were held, for good or for a moment, so that their state may be lost; they must not leave. A new
+ * epoch of an unbroken term is no such loss.
+ */
+unsigned haven_release(struct haven_worker *w, void **out, void **dropped, unsigned max,
+		       unsigned *n_dropped);
+/** Take everything out, `max` packets at most, whatever is acknowledged; none of it may leave.
+ *  Returns how many; 0 when the ring is empty. */
+unsigned haven_hold_drain(struct haven_worker *w, void **out, unsigned max);
+/** Packets held. */
+uint32_t haven_hold_count(const struct haven_worker *w);
 
 #ifdef __cplusplus
 }

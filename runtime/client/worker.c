@@ -66,6 +66,7 @@ void haven_worker_end(struct haven_worker *w)
 	w->component->workers--;
 	reader_stop(&w->reader);
 	pthread_mutex_unlock(&h->control);
+	free(w->hold.slot);
 	free(w);
 	client_release(h);
 }
@@ -91,8 +92,16 @@ static void worker_take_lanes(const struct haven_worker *w, unsigned instance)
 			table_lane_begin(&t->table, w->reader.index);
 }
 
+/* Each change makes the next generation, so one that follows on what was seen hides no other. */
+static bool term_goes_on(const struct client_seen *seen, const struct registry_gate *g)
+{
+	return seen->role == HAVEN_PRIMARY && g->role == HAVEN_PRIMARY &&
+	       g->generation == seen->generation + 1;
+}
+
 static unsigned worker_take_role(struct haven_worker *w, unsigned instance)
 {
+	struct client_seen *seen = &w->seen[instance];
 	struct registry_gate g;
 	unsigned tries = WORKER_GATE_TRIES;
 
@@ -103,8 +112,10 @@ static unsigned worker_take_role(struct haven_worker *w, unsigned instance)
 		g.role = HAVEN_OFFLINE;
 	if (g.role == HAVEN_PRIMARY)
 		worker_take_lanes(w, instance);
-	w->seen[instance] =
-		(struct client_seen){.generation = g.generation, .role = g.role, .epoch = g.epoch};
+	*seen = (struct client_seen){.generation = g.generation,
+				     .role = g.role,
+				     .epoch = g.epoch,
+				     .term = seen->term + !term_goes_on(seen, &g)};
 	/* P1: every write to the lanes under the earlier role is visible to whoever sees this
 	 * generation confirmed. */
 	store_release(&w->reader.slot->confirmed[instance], g.generation);
@@ -135,8 +146,10 @@ static unsigned worker_lose_node(struct haven_worker *w)
 	attachment_lose(w->reader.at);
 	w->lost = true;
 	/* Nobody renews these roles, and a new node's registry is another one. */
-	for (unsigned i = 0; i < w->instances; i++)
+	for (unsigned i = 0; i < w->instances; i++) {
 		w->seen[i].role = HAVEN_OFFLINE;
+		w->seen[i].term++;
+	}
 	return HAVEN_CHANGE_NODE | HAVEN_CHANGE_ROLE;
 }
 
@@ -153,7 +166,8 @@ static unsigned worker_go_over(struct haven_worker *w)
 		changes |= HAVEN_CHANGE_NODE;
 	attachment_move(&w->reader);
 	w->gates = w->reader.at->gates[w->component->number];
-	memset(w->seen, 0, w->instances * sizeof(w->seen[0]));
+	for (unsigned i = 0; i < w->instances; i++)
+		w->seen[i] = (struct client_seen){.term = w->seen[i].term + 1};
 	w->lost = false;
 	return changes;
 }

@@ -151,6 +151,7 @@ void crash_case_again(struct crash_case *c, enum crash_pass pass, uint64_t step,
 
 /* Families of operations. */
 extern const struct crash_op crash_registry_ops[], crash_restart_ops[], crash_reader_ops[],
-	crash_client_ops[], crash_table_ops[], crash_ring_ops[];
+	crash_client_ops[], crash_table_ops[], crash_region_ops[], crash_dirty_ops[],
+	crash_ring_ops[];
 
 #endif

@@ -23,8 +23,8 @@
 #define JOBS_MAX 64u
 
 static const struct crash_op *const families[] = {
-	crash_registry_ops, crash_restart_ops, crash_reader_ops,
-	crash_client_ops,   crash_table_ops,   crash_ring_ops,
+	crash_registry_ops, crash_restart_ops, crash_reader_ops, crash_client_ops,
+	crash_table_ops,    crash_region_ops,  crash_dirty_ops,  crash_ring_ops,
 };
 
 struct listed {

@@ -41,13 +41,13 @@ static void expect_put(struct crash_case *c, unsigned k, bool full)
 
 static void prepare_put_new(struct crash_case *c)
 {
-	table_make(c, true);
+	table_make(c, YARD_TABLE, true);
 	expect_put(c, 9, table_stage(c)->now[9].absent && c->start == START_FULL);
 }
 
 static void prepare_put_over(struct crash_case *c)
 {
-	table_make(c, true);
+	table_make(c, YARD_TABLE, true);
 	expect_put(c, there(c), false);
 }
 
@@ -55,7 +55,7 @@ static void prepare_delete(struct crash_case *c)
 {
 	struct table_stage *s = table_stage(c);
 
-	table_make(c, true);
+	table_make(c, YARD_TABLE, true);
 	s->moving = there(c);
 	if (s->now[s->moving].absent)
 		s->wanted = -HAVEN_ENOENT;
@@ -74,7 +74,7 @@ static void prepare_commit(struct crash_case *c)
 {
 	struct table_stage *s = table_stage(c);
 
-	table_make(c, true);
+	table_make(c, YARD_TABLE, true);
 	for (unsigned i = 0; i < 2; i++) {
 		unsigned k = c->start == START_EMPTY ? i : there(c);
 
@@ -92,7 +92,7 @@ static void prepare_commit(struct crash_case *c)
 
 static void prepare_applied(struct crash_case *c)
 {
-	table_make(c, true);
+	table_make(c, YARD_TABLE, true);
 	table_stage(c)->committed_after += 3;
 	table_stage(c)->replica = true;
 }
@@ -116,7 +116,7 @@ static void prepare_begin(struct crash_case *c)
 	struct table_stage *s = table_stage(c);
 	unsigned k = 0;
 
-	table_make(c, false);
+	table_make(c, YARD_TABLE, false);
 	if (c->start == START_DEAD)
 		return;
 	k = c->start == START_EMPTY ? 3 : there(c);
@@ -216,7 +216,7 @@ static void ended(struct crash_case *c)
 
 static void prepare_read(struct crash_case *c)
 {
-	table_make(c, true);
+	table_make(c, YARD_TABLE, true);
 	table_stage(c)->moving = there(c);
 }
 

@@ -42,6 +42,16 @@ static inline void plant_index_remove(struct registry *r, uint32_t slot)
 #undef load_acquire
 #define load_acquire(word) (0 * *(word))
 
+#elif defined(PLANT_BLOCK_NOT_REDONE)
+/* table_repair.c: the block that was being written is not found, and stays torn. */
+#include "table_place.h"
+#define table_place_block(place, key) (0 * (place)->blocks)
+
+#elif defined(PLANT_MARKS_FORGOTTEN)
+/* table_repair.c: what was pushed and not committed counts as pushed. */
+#include "table_place.h"
+#define table_dirty_all(place, end) ((void)0)
+
 #else
 #error "name the bug that is to be planted"
 #endif

@@ -21,7 +21,12 @@ struct table_known {
 	uint8_t value[2][TABLE_VALUE_BYTES];
 };
 
+/** What table_make() makes. */
+enum yard { YARD_TABLE = 0, YARD_REGION, YARD_DIRTY, YARD_COUNT };
+
 struct table_stage {
+	uint8_t pushed[TABLE_KEYS][TABLE_VALUE_BYTES];       /**< in a committed record */
+	uint8_t pushed_after[TABLE_KEYS][TABLE_VALUE_BYTES]; /**< when one more is committed */
 	struct table_known now[TABLE_KEYS];   /**< from the begin of the operation on */
 	struct table_known after[TABLE_KEYS]; /**< when it is complete */
 	uint64_t committed, committed_after;
@@ -45,11 +50,11 @@ static inline struct table_stage *table_stage(const struct crash_case *c)
 /** The table; the harness makes it anew before each child. */
 extern struct table yard_table;
 
-/** Keys 0 to 3 share a chain. */
+/** Of a table keys 0 to 3 share a chain; of a region these are the blocks of TABLE_LANE. */
 const void *table_key(unsigned k);
 void table_value(unsigned k, unsigned revision, uint8_t value[TABLE_VALUE_BYTES]);
 /** Make the table of the case's start state and note what is known. */
-void table_make(struct crash_case *c, bool taken_over);
+void table_make(struct crash_case *c, enum yard kind, bool taken_over);
 /** A number of keys that are there (and one that is not) in this start state. */
 unsigned table_present(const struct crash_case *c);
 /** Readers' view. */

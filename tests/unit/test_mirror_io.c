@@ -6,6 +6,7 @@
 
 #include "mirror_io.h"
 #include "prng.h"
+#include "table_place.h"
 
 #define ROOM FRAME_MIRROR_PAYLOAD_MAX
 #define KEYS 40u
@@ -111,6 +112,10 @@ Test(mirror_io, the_shape_digest_tells_shapes_apart)
 	b = a, b.capacity++;
 	cr_assert_neq(mirror_io_shape_digest(&a), mirror_io_shape_digest(&b));
 	b = a, b.lanes++;
+	cr_assert_neq(mirror_io_shape_digest(&a), mirror_io_shape_digest(&b));
+	b = a, b.mode = TABLE_MODE_DIRTY;
+	cr_assert_neq(mirror_io_shape_digest(&a), mirror_io_shape_digest(&b));
+	b = a, b.kind = TABLE_REGION;
 	cr_assert_neq(mirror_io_shape_digest(&a), mirror_io_shape_digest(&b));
 }
 
@@ -591,4 +596,100 @@ Test(mirror_io, any_payload_is_taken_or_refused_without_harm, .timeout = 60)
 		free(exact);
 	}
 	cr_assert_gt(stage.applied, 0);
+}
+
+/* ---- regions --------------------------------------------------------------------------------- */
+
+static struct table_shape region_shape(void)
+{
+	struct table_shape s = shape_of(4, 16, 30);
+
+	s.kind = TABLE_REGION;
+	s.lanes = 2; /* blocks 0 to 14 are those of lane 0 */
+	return s;
+}
+
+static int write_at(uint64_t offset, const char *bytes)
+{
+	return table_region_write(&primary, 0, offset, bytes, strlen(bytes), UINT64_MAX);
+}
+
+Test(mirror_io, a_region_is_transferred_while_it_is_written)
+{
+	uint8_t a[15 * 16], b[15 * 16];
+	uint64_t position;
+
+	teardown();
+	setup_shape(region_shape());
+	cr_assert_eq(write_at(10, "before the session, over two blocks"), 0);
+	cr_assert_eq(write_at(14 * 16, "the last"), 0);
+	table_commit(&primary, 0);
+	mirror_io_reset(&replica, 0, &stage, table_committed(&primary, 0));
+	cr_assert_eq(write_at(0, "meanwhile"), 0);
+	table_commit(&primary, 0);
+	cr_assert_eq(apply(MIRROR_ENTRIES, fill_entries(1, 7), &position), 0);
+	cr_assert_eq(apply(MIRROR_RECORDS, fill_records(5, 1), &position), 0);
+	cr_assert_eq(write_at(5 * 16, "and once more"), 0);
+	table_commit(&primary, 0);
+	cr_assert_eq(apply(MIRROR_ENTRIES, fill_entries(8, 8), &position), 0);
+	cr_assert_eq(apply(MIRROR_RECORDS, fill_records(6, 1), &position), 0);
+	cr_expect_eq(position, 6);
+	cr_assert_eq(table_region_read(&primary, 0, a, sizeof(a)), 0);
+	cr_assert_eq(table_region_read(&replica, 0, b, sizeof(b)), 0);
+	cr_expect_arr_eq(a, b, sizeof(a));
+	cr_expect_eq(table_digest(&primary, 0), table_digest(&replica, 0));
+}
+
+Test(mirror_io, records_of_blocks_that_are_not_the_lanes_are_refused_whole)
+{
+	const size_t record = 10 + 4 + 16;
+	uint64_t position;
+
+	teardown();
+	setup_shape(region_shape());
+	cr_assert_eq(write_at(0, "one"), 0);
+	cr_assert_eq(write_at(16, "two"), 0);
+	table_commit(&primary, 0);
+	mirror_io_reset(&replica, 0, &stage, 0);
+	cr_assert_eq(fill_records(1, 2), 2 * (int)record);
+	payload[record + 10] = 15; /* the other lane's first block */
+	cr_expect_eq(apply(MIRROR_RECORDS, 2 * (int)record, &position), -HAVEN_ECORRUPT);
+	cr_assert_eq(fill_records(1, 2), 2 * (int)record);
+	payload[8] = TABLE_OP_DELETE;
+	cr_expect_eq(apply(MIRROR_RECORDS, 2 * (int)record, &position), -HAVEN_ECORRUPT);
+	cr_assert_eq(fill_entries(1, 2), 2 * (int)record);
+	payload[10] = 200;
+	cr_expect_eq(apply(MIRROR_ENTRIES, 2 * (int)record, &position), -HAVEN_ECORRUPT);
+	cr_expect_eq(table_live(&replica, 0), 0);
+	cr_assert_eq(apply(MIRROR_RECORDS, fill_records(1, 2), &position), 0);
+	cr_expect_eq(position, 2);
+	cr_expect_eq(table_live(&replica, 0), 2);
+}
+
+Test(mirror_io, in_mode_dirty_an_entry_that_will_not_stand_still_is_asked_for_again)
+{
+	struct table_shape shape = shape_of(4, 8, KEYS);
+	struct table_place p;
+	uint64_t position;
+
+	teardown();
+	shape.mode = TABLE_MODE_DIRTY;
+	setup_shape(shape);
+	for (uint32_t k = 0; k < 3; k++)
+		cr_assert_eq(put(k, k), 0);
+	table_commit(&primary, 0);
+	cr_assert_eq(put(1, 100), 0);
+	mirror_io_reset(&replica, 0, &stage, table_committed(&primary, 0));
+	p = table_place(&primary, 0);
+	table_place_entry(&p, 2)->version |= 1;
+	/* No record follows that would bring the key: it must not be left out. */
+	cr_expect_eq(fill_entries(1, 3), -HAVEN_EAGAIN);
+	table_place_entry(&p, 2)->version += 1;
+	cr_assert_eq(apply(MIRROR_ENTRIES, fill_entries(1, 3), &position), 0);
+	cr_expect(replica_has(1, 100), "what was not pushed yet comes with the entries");
+	cr_expect_eq(table_push(&primary, 0, 64, UINT64_MAX), 1);
+	table_commit(&primary, 0);
+	cr_assert_eq(apply(MIRROR_RECORDS, fill_records(4, 1), &position), 0);
+	cr_expect_eq(position, 4);
+	cr_expect_eq(table_digest(&primary, 0), table_digest(&replica, 0));
 }

@@ -18,7 +18,8 @@ static unsigned turn(struct haven *h, struct haven_worker *w)
 int main(void)
 {
 	const struct haven_component_config config = {.name = "hello"};
-	const struct haven_table_config shape = {"greetings", 4, 4, 16, 1, 0};
+	const struct haven_table_config shape = {
+		.name = "greetings", .key_bytes = 4, .value_bytes = 4, .capacity = 16, .lanes = 1};
 	struct haven *h;
 	struct haven_component *c;
 	struct haven_table *t;

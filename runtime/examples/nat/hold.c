@@ -35,3 +35,35 @@ void hold_pop(struct hold *h)
 {
 	h->head++;
 }
+
+bool held_pool_init(struct held_pool *p, uint32_t size)
+{
+	memset(p, 0, sizeof(*p));
+	p->item = calloc(size, sizeof(*p->item));
+	p->free = calloc(size, sizeof(*p->free));
+	if (!p->item || !p->free) {
+		held_pool_free(p);
+		return false;
+	}
+	p->size = p->n_free = size;
+	for (uint32_t i = 0; i < size; i++)
+		p->free[i] = size - 1 - i;
+	return true;
+}
+
+void held_pool_free(struct held_pool *p)
+{
+	free(p->item);
+	free(p->free);
+	memset(p, 0, sizeof(*p));
+}
+
+struct held *held_take(struct held_pool *p)
+{
+	return p->n_free ? &p->item[p->free[--p->n_free]] : NULL;
+}
+
+void held_give(struct held_pool *p, struct held *h)
+{
+	p->free[p->n_free++] = (uint32_t)(h - p->item);
+}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
- * Packets that may not leave yet: a bounded queue in order of arrival. Two of them exist: for
- * packets whose state is not acknowledged (output commit), and for packets whose next hop is not
- * known. No DPDK: a packet is a handle and its bytes.
+ * Packets that may not leave yet. Those whose next hop is not known stand in a bounded queue in
+ * order of arrival (`struct hold`). Those whose state is not acknowledged (output commit) wait in
+ * the worker's ring of libhaven, which keeps nothing but pointers: what is known of them stands in
+ * a pool (`struct held_pool`). No DPDK: a packet is a handle and its bytes.
  */
 #ifndef NAT_HOLD_H
 #define NAT_HOLD_H
@@ -19,9 +20,22 @@ struct nat_packet {
 
 struct hold_item {
 	struct nat_packet packet;
-	uint64_t until;    /**< hold: sequence to wait for; next hop: when to give up (ns) */
+	uint64_t until;    /**< when to give up (ns) */
+	uint32_t next_hop; /**< network byte order */
+};
+
+/** A packet that waits for an acknowledgement. */
+struct held {
+	struct nat_packet packet;
+	uint64_t until;    /**< sequence to wait for */
 	uint32_t next_hop; /**< network byte order */
 	uint32_t flow;     /**< whose packet it is */
+};
+
+struct held_pool {
+	struct held *item;
+	uint32_t *free; /**< indices of free ones, a stack */
+	uint32_t size, n_free;
 };
 
 struct hold {
@@ -46,5 +60,16 @@ static inline struct hold_item *hold_at(const struct hold *h, uint32_t number)
 {
 	return &h->item[number & h->mask];
 }
+
+/** False when memory is short. */
+bool held_pool_init(struct held_pool *p, uint32_t size);
+void held_pool_free(struct held_pool *p);
+static inline uint32_t held_count(const struct held_pool *p)
+{
+	return p->size - p->n_free;
+}
+/** A free one, NULL when all are in use. */
+struct held *held_take(struct held_pool *p);
+void held_give(struct held_pool *p, struct held *h);
 
 #endif

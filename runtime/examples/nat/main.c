@@ -75,8 +75,9 @@ static int node_join(const struct options *o, struct haven **out)
 	if (!status)
 		status = haven_worker_begin(component, &worker);
 	if (!status) {
-		nat_attach(&nat, worker);
-		status = haven_component_ready(component);
+		status = nat_attach(&nat, worker);
+		if (!status)
+			status = haven_component_ready(component);
 	}
 	return status;
 }

@@ -42,14 +42,14 @@ bool nat_init(struct nat *n, const struct nat_config *config, const struct nat_i
 	n->config = *config;
 	n->io = *io;
 	return flow_table_init(&n->flows, config->flows, config->seed) &&
-	       hold_init(&n->hold, NAT_HOLD_PACKETS) && hold_init(&n->wait, NAT_WAIT_PACKETS);
+	       held_pool_init(&n->held, NAT_HOLD_PACKETS) && hold_init(&n->wait, NAT_WAIT_PACKETS);
 }
 
 void nat_free(struct nat *n)
 {
 	nat_drop_queued(n);
 	flow_table_free(&n->flows);
-	hold_free(&n->hold);
+	held_pool_free(&n->held);
 	hold_free(&n->wait);
 }
 
@@ -73,9 +73,10 @@ int nat_tables_create(struct nat *n, struct haven_component *c, unsigned instanc
 	return status ? status : haven_table_create(c, instance, &neighbours, &n->haven.neighbours);
 }
 
-void nat_attach(struct nat *n, struct haven_worker *worker)
+int nat_attach(struct nat *n, struct haven_worker *worker)
 {
 	n->haven.worker = worker;
+	return haven_hold_create(worker, NAT_HOLD_PACKETS, HAVEN_HOLD_REFUSE);
 }
 
 void nat_detach(struct nat *n)
@@ -97,20 +98,25 @@ void nat_drop(struct nat *n, struct nat_packet packet, enum nat_count reason)
 static void nat_pass(struct nat *n, struct nat_packet packet, uint32_t number, uint32_t ip)
 {
 	struct flow *f = &n->flows.flow[number];
-	struct hold_item item = {
-		.packet = packet, .until = f->pending_seq, .next_hop = ip, .flow = number};
+	struct held *held;
 
 	if (f->held == 0 && f->pending_seq != FLOW_UNCOMMITTED &&
 	    (f->pending_seq == 0 ||
 	     haven_acked(n->haven.worker, n->haven.flows) >= f->pending_seq)) {
 		f->pending_seq = 0;
 		nat_forward(n, packet, ip);
-	} else if (hold_push(&n->hold, &item)) {
-		f->held++;
-		n->counts.n[COUNT_HELD]++;
-	} else {
-		nat_drop(n, packet, COUNT_HOLD_FULL);
+		return;
 	}
+	held = n->n_burst_held < 2 * NAT_BURST ? held_take(&n->held) : NULL;
+	if (!held) {
+		nat_drop(n, packet, COUNT_HOLD_FULL);
+		return;
+	}
+	*held = (struct held){
+		.packet = packet, .until = f->pending_seq, .next_hop = ip, .flow = number};
+	n->burst_held[n->n_burst_held++] = held;
+	f->held++;
+	n->counts.n[COUNT_HELD]++;
 }
 
 /* ---- translation --------------------------------------------------------------------------------

@@ -91,12 +91,14 @@ struct nat {
 	uint64_t epoch;
 	struct flow_table flows;
 	struct arp_cache arp;
-	struct hold hold; /**< wait for acknowledgement */
-	struct hold wait; /**< wait for a next hop */
+	struct held_pool held; /**< wait for acknowledgement: in the worker's ring, or below */
+	struct hold wait;      /**< wait for a next hop */
 	struct nat_out out[NAT_SIDES];
 	uint32_t burst_flow[2 * NAT_BURST]; /**< flows put in this turn and not committed */
 	unsigned n_burst_flows;
-	uint32_t burst_hold;                    /**< first item of `hold` pushed in this turn */
+	struct held
+		*burst_held[2 * NAT_BURST]; /**< of this turn: held as soon as it is committed */
+	unsigned n_burst_held;
 	bool flows_changed, neighbours_changed; /**< something is to be committed */
 	bool warm;                              /**< the working copy holds every flow */
 	uint32_t warm_cursor;
@@ -116,9 +118,9 @@ bool nat_init(struct nat *n, const struct nat_config *config, const struct nat_i
 void nat_free(struct nat *n);
 /** Create the mirrored tables of `instance` on `c`. Returns 0 or a negative error. */
 int nat_tables_create(struct nat *n, struct haven_component *c, unsigned instance);
-/** Begin to work for an attachment whose worker has begun. */
-void nat_attach(struct nat *n, struct haven_worker *worker);
-/** The attachment has ended: its tables are gone. */
+/** Begin to work for an attachment whose worker has begun. Returns 0 or a negative error. */
+int nat_attach(struct nat *n, struct haven_worker *worker);
+/** The attachment is about to end: its tables will be gone. */
 void nat_detach(struct nat *n);
 
 /** Begin a turn: roles, gate. `changes` is what haven_poll() returned. */
@@ -147,6 +149,8 @@ void nat_receive_arp(struct nat *n, enum nat_side side, struct nat_packet packet
 void nat_announce(struct nat *n);
 /** Ask again for what packets wait for, give up what came too late. */
 void nat_wait_turn(struct nat *n);
+/** A packet waits for its acknowledgement no longer: what is known of it. */
+struct held nat_held_take(struct nat *n, struct held *held);
 /** Cease to be primary: forget the working copy, drop what is queued. */
 void nat_demote(struct nat *n);
 /** Drop everything that is queued. */

@@ -165,13 +165,21 @@ void nat_flow_commit(struct nat *n)
 
 		for (unsigned i = 0; i < n->n_burst_flows; i++)
 			n->flows.flow[n->burst_flow[i]].pending_seq = seq;
-		for (uint32_t i = n->burst_hold; i != n->hold.tail; i++)
-			if (hold_at(&n->hold, i)->until == FLOW_UNCOMMITTED)
-				hold_at(&n->hold, i)->until = seq;
+		for (unsigned i = 0; i < n->n_burst_held; i++)
+			if (n->burst_held[i]->until == FLOW_UNCOMMITTED)
+				n->burst_held[i]->until = seq;
 		n->flows_changed = false;
 		n->n_burst_flows = 0;
 	}
-	n->burst_hold = n->hold.tail;
+	/* The ring has a place for each of the pool; who is refused all the same has lost the role.
+	 */
+	for (unsigned i = 0; i < n->n_burst_held; i++) {
+		struct held *held = n->burst_held[i];
+
+		if (haven_hold(n->haven.worker, n->haven.flows, held->until, held, NULL) != 0)
+			nat_drop(n, nat_held_take(n, held).packet, COUNT_HOLD_DROPPED);
+	}
+	n->n_burst_held = 0;
 }
 
 /* Fetch some entries of the checkpoint. Returns false when all are there. */

@@ -21,14 +21,28 @@ void nat_discard(struct nat *n)
 	n->garp_out = false;
 }
 
+struct held nat_held_take(struct nat *n, struct held *held)
+{
+	struct held taken = *held;
+
+	held_give(&n->held, held);
+	n->flows.flow[taken.flow].held--;
+	return taken;
+}
+
 void nat_drop_queued(struct nat *n)
 {
-	struct hold *queue[] = {&n->hold, &n->wait};
+	void *held[NAT_BURST];
+	unsigned got;
 
-	for (unsigned i = 0; i < 2; i++)
-		for (; hold_count(queue[i]); hold_pop(queue[i]))
-			nat_drop(n, hold_first(queue[i])->packet, COUNT_HOLD_DROPPED);
-	n->burst_hold = n->hold.tail;
+	while (n->haven.worker && (got = haven_hold_drain(n->haven.worker, held, NAT_BURST)) != 0)
+		for (unsigned i = 0; i < got; i++)
+			nat_drop(n, nat_held_take(n, held[i]).packet, COUNT_HOLD_DROPPED);
+	while (n->n_burst_held)
+		nat_drop(n, nat_held_take(n, n->burst_held[--n->n_burst_held]).packet,
+			 COUNT_HOLD_DROPPED);
+	for (; hold_count(&n->wait); hold_pop(&n->wait))
+		nat_drop(n, hold_first(&n->wait)->packet, COUNT_HOLD_DROPPED);
 	nat_discard(n);
 }
 
@@ -94,26 +108,28 @@ void nat_turn_begin(struct nat *n, unsigned changes, uint64_t now)
 		nat_promote(n, epoch);
 }
 
-/* What the standby has acknowledged may leave. */
+/* What the standby has acknowledged may leave; what was held before the role was lost may not. Each
+ * port has room for a burst at least, or nothing is taken out. */
 static bool nat_release(struct nat *n)
 {
-	struct hold_item *item = hold_first(&n->hold);
-	uint64_t acked;
-	bool any = false;
+	void *left[NAT_BURST], *dropped[NAT_BURST];
+	unsigned n_left, n_dropped, any = 0;
 
-	if (!item)
-		return false;
-	acked = haven_acked(n->haven.worker, n->haven.flows);
-	for (; item && item->until <= acked && n->out[item->packet.side].n < NAT_OUT_MAX;
-	     item = hold_first(&n->hold)) {
-		struct hold_item released = *item;
+	do {
+		if (n->out[NAT_INSIDE].n + NAT_BURST > NAT_OUT_MAX ||
+		    n->out[NAT_OUTSIDE].n + NAT_BURST > NAT_OUT_MAX)
+			break;
+		n_left = haven_release(n->haven.worker, left, dropped, NAT_BURST, &n_dropped);
+		for (unsigned i = 0; i < n_left; i++) {
+			struct held held = nat_held_take(n, left[i]);
 
-		hold_pop(&n->hold);
-		n->flows.flow[released.flow].held--;
-		nat_forward(n, released.packet, released.next_hop);
-		any = true;
-	}
-	return any;
+			nat_forward(n, held.packet, held.next_hop);
+		}
+		for (unsigned i = 0; i < n_dropped; i++)
+			nat_drop(n, nat_held_take(n, dropped[i]).packet, COUNT_HOLD_DROPPED);
+		any += n_left + n_dropped;
+	} while (n_left + n_dropped == NAT_BURST);
+	return any != 0;
 }
 
 bool nat_turn_end(struct nat *n)

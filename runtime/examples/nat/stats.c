@@ -115,7 +115,7 @@ static void snapshot_take(struct stats *s, const struct nat *n, uint64_t turn_ma
 	a->n_takeovers = n->n_takeovers;
 	a->at_ns = n->now;
 	a->flows = n->flows.count;
-	a->held = hold_count(&n->hold);
+	a->held = held_count(&n->held);
 	a->waiting = hold_count(&n->wait);
 	a->turn_max_ns = turn_max_ns;
 	a->attached = h->worker != NULL;
