@@ -35,7 +35,7 @@ static int node_list_run(struct context *c)
 		{"rtt_ns", "RTT", COLUMN_DURATION_NS},
 		{"links_up", "LINK", COLUMN_COUNT},
 		{"key", "KEY", COLUMN_COUNT},
-		{"beats_lost", "LOST", COLUMN_COUNT},
+		{"loss_percent", "LOSS", COLUMN_PERCENT},
 		{"views_behind", "BACK", COLUMN_COUNT},
 		{"release", "RELEASE", COLUMN_TEXT},
 	};

@@ -166,6 +166,25 @@ json_t *model_registries(const struct session *s)
 	return list;
 }
 
+static json_t *link_loss(const struct registry_peer *p)
+{
+	json_t *list = json_array();
+
+	for (unsigned l = 0; l < HAVEN_LINKS_MAX; l++)
+		json_array_append_new(list, json_integer(p->loss_percent[l]));
+	return list;
+}
+
+static uint64_t loss_worst(const struct registry_peer *p)
+{
+	uint64_t worst = 0;
+
+	for (unsigned l = 0; l < HAVEN_LINKS_MAX; l++)
+		if (p->loss_percent[l] > worst)
+			worst = p->loss_percent[l];
+	return worst;
+}
+
 static json_t *peer_object(const struct node *n, unsigned i)
 {
 	const struct registry_peer *p = &n->status.peer[i];
@@ -199,6 +218,11 @@ static json_t *peer_object(const struct node *n, unsigned i)
 	else
 		put_null(o, "views_behind");
 	put_count(o, "links_up", (uint64_t)__builtin_popcount(p->links_up));
+	put_count(o, "links_gray", (uint64_t)__builtin_popcount(p->links_gray));
+	put_count(o, "links_held", (uint64_t)__builtin_popcount(p->links_held));
+	put_yes(o, "held", p->held);
+	json_object_set_new(o, "link_loss_percent", link_loss(p));
+	put_count(o, "loss_percent", loss_worst(p));
 	if (p->key_id == REGISTRY_NO_KEY)
 		put_null(o, "key");
 	else

@@ -100,6 +100,31 @@ static void node_problem(struct problems *p, const struct node *n, bool others_r
 			node_name(n));
 }
 
+/* Links and peers that work, but not as they should. */
+static void judge_links(struct problems *p, const struct node *n)
+{
+	for (unsigned i = 0; i < n->status.n_nodes; i++) {
+		const struct registry_peer *peer = &n->status.peer[i];
+
+		if (peer->self || !peer->alive)
+			continue;
+		if (peer->held)
+			problem(p, SEVERITY_NOTE, "node-held", peer->name,
+				"node %s keeps coming and going: %s gives it nothing new for now",
+				peer->name, node_name(n));
+		for (unsigned l = 0; l < HAVEN_LINKS_MAX; l++) {
+			if (peer->links_gray & (1u << l))
+				problem(p, SEVERITY_NOTE, "link-gray", peer->name,
+					"link %u from %s to %s loses %u %% of the heartbeats", l,
+					peer->name, node_name(n), peer->loss_percent[l]);
+			if (peer->links_held & (1u << l))
+				problem(p, SEVERITY_NOTE, "link-held", peer->name,
+					"link %u from %s to %s keeps failing and is held down", l,
+					peer->name, node_name(n));
+		}
+	}
+}
+
 static void own_problems(struct problems *p, const struct node *n)
 {
 	const struct registry_status *s = &n->status;
@@ -124,6 +149,7 @@ static void own_problems(struct problems *p, const struct node *n)
 		problem(p, SEVERITY_NOTE, "poll-gap", node_name(n),
 			"node %s: its poll loop lately stood still for %s, longer than its lease",
 			node_name(n), format_duration(s->poll_gap_recent_max_ns, gap, sizeof(gap)));
+	judge_links(p, n);
 }
 
 /* Votes that `n` hears, its own included. */

@@ -46,6 +46,10 @@ static const char *const kind_names[] = {
 	[EVENT_COMPONENTS_CLAIMED] = "components-claimed",
 	[EVENT_COMPONENTS_GONE] = "components-gone",
 	[EVENT_REGISTRY_LOST] = "registry-lost",
+	[EVENT_LINK_GRAY] = "link-gray",
+	[EVENT_LINK_CLEAR] = "link-clear",
+	[EVENT_LINK_HELD] = "link-held",
+	[EVENT_PEER_HELD] = "peer-held",
 };
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(kind_names) == EVENT_KIND_COUNT, "a label for every kind");
 
@@ -201,6 +205,33 @@ static void say_lease(struct sentence *s, const struct event *e)
 	say(s, ": no majority of voters renews it");
 }
 
+/** Events of links; false when the kind is none of these. */
+static bool say_link(struct sentence *s, const struct event *e, struct word node)
+{
+	unsigned long long link = e->a, b = e->b;
+
+	switch (e->kind) {
+	case EVENT_LINK_DOWN:
+		say(s, "link %llu to %s is silent while another link works", link, node.text);
+		return true;
+	case EVENT_LINK_UP:
+		say(s, "link %llu to %s works", link, node.text);
+		return true;
+	case EVENT_LINK_GRAY:
+		say(s, "link %llu to %s is gray (loss %llu %%)", link, node.text, b);
+		return true;
+	case EVENT_LINK_CLEAR:
+		say(s, "link %llu to %s is no longer gray (loss %llu %%)", link, node.text, b);
+		return true;
+	case EVENT_LINK_HELD:
+		say(s, "link %llu to %s keeps failing: held down until it has worked for %s", link,
+		    node.text, time_word(e->b).text);
+		return true;
+	default:
+		return false;
+	}
+}
+
 /** Events of nodes, links, views and leases; false when the kind is none of these. */
 static bool say_cluster(struct sentence *s, const struct event *e, const struct event_names *names)
 {
@@ -220,12 +251,11 @@ static bool say_cluster(struct sentence *s, const struct event *e, const struct 
 		say(s, "peer %s silent for %s (limit %s): suspected", node.text,
 		    time_word(e->a).text, time_word(e->b).text);
 		break;
-	case EVENT_LINK_DOWN:
-		say(s, "link %llu to %s is silent while another link works",
-		    (unsigned long long)e->a, node.text);
-		break;
-	case EVENT_LINK_UP:
-		say(s, "link %llu to %s works", (unsigned long long)e->a, node.text);
+	case EVENT_PEER_HELD:
+		say(s,
+		    "peer %s keeps coming and going (%llu times): nothing new is given to it "
+		    "until it has been heard for %s",
+		    node.text, (unsigned long long)e->b, time_word(e->a).text);
 		break;
 	case EVENT_VIEW:
 		say(s, "view %llu: members ", (unsigned long long)e->epoch);
@@ -248,7 +278,7 @@ static bool say_cluster(struct sentence *s, const struct event *e, const struct 
 		say(s, "port %s is %s", e->detail, e->kind == EVENT_PORT_UP ? "up" : "down");
 		return true;
 	default:
-		return false;
+		return say_link(s, e, node);
 	}
 	if (e->detail[0])
 		say(s, " (%s)", e->detail);

@@ -56,6 +56,11 @@ enum event_kind {
 	EVENT_COMPONENTS_CLAIMED, /**< a process came back: a = pid, b = its components */
 	EVENT_COMPONENTS_GONE,    /**< without instances: a = pid, b = how many; detail = why */
 	EVENT_REGISTRY_LOST,      /**< the one before this cannot be taken over; detail = why */
+	EVENT_LINK_GRAY,          /**< node, a = link: works, loses b percent of the heartbeats */
+	EVENT_LINK_CLEAR,         /**< node, a = link: no longer gray, loses b percent */
+	EVENT_LINK_HELD,          /**< node, a = link: flaps, counts as up again in b ns */
+	EVENT_PEER_HELD, /**< node: comes and goes, gets nothing new to do for a ns; b = times
+			      it has gone */
 	EVENT_KIND_COUNT
 };
 

@@ -26,7 +26,7 @@
 #include "haven_types.h"
 
 #define REGISTRY_MAGIC 0x6e76616873686d31ull /* "1mhshavn" */
-#define REGISTRY_LAYOUT_VERSION 3u
+#define REGISTRY_LAYOUT_VERSION 4u
 #define REGISTRY_FILE "registry"
 /** A handle is (generation << REGISTRY_SLOT_BITS) | slot of the directory. */
 #define REGISTRY_SLOT_BITS 20
@@ -125,9 +125,14 @@ struct registry_peer {
 	uint64_t epoch;      /**< its view */
 	uint64_t frames_bad; /**< frames in its name that failed a check */
 	uint8_t configured, voter, witness, alive, member, self;
-	uint8_t links_up; /**< bit per link on which it was heard lately */
+	uint8_t links_up; /**< bit per link on which it was heard lately, unless held down */
 	uint8_t key_id;   /**< number of the cluster key that its newest frame was sealed with (this
 			       node's entry: the one that seals here), REGISTRY_NO_KEY: none yet */
+	uint8_t held;     /**< comes and goes: gets nothing new to do */
+	uint8_t links_gray; /**< bit per link that loses too much */
+	uint8_t links_held; /**< bit per link that flaps and is heard again */
+	uint8_t pad;
+	uint8_t loss_percent[HAVEN_LINKS_MAX]; /**< of the newest heartbeats, per link */
 	char release[HAVEN_NAME_MAX];
 };
 

@@ -53,6 +53,10 @@ static void peer_establish(struct peer *p)
 	p->seq_in = 0;
 	p->rtt_ns = 0;
 	memset(&p->last, 0, sizeof(p->last));
+	for (unsigned i = 0; i < HAVEN_LINKS_MAX; i++)
+		link_restart(&p->link[i]);
+	/* What the life before did is not this one's fault. */
+	memset(&p->flap, 0, sizeof(p->flap));
 }
 
 static void peer_take_beat(struct peer *p, const struct frame_beat *beat, uint64_t now,
@@ -93,8 +97,11 @@ enum peer_verdict peer_receive(struct peer *p, const struct frame *f, unsigned l
 		peer_establish(p);
 		proven = true;
 	}
-	if (link < HAVEN_LINKS_MAX)
-		p->link_run[link] = run;
+	if (link < HAVEN_LINKS_MAX) {
+		link_heard(&p->link[link], run);
+		if (f->type == FRAME_BEAT)
+			link_beat(&p->link[link], f->u.beat.seq);
+	}
 	if (!peer_counter_take(p, f->counter)) {
 		p->replays++;
 		return PEER_COPY;
@@ -129,15 +136,59 @@ uint64_t peer_silence(const struct peer *p, uint64_t run)
 	return run - p->heard_run;
 }
 
-bool peer_judge(struct peer *p, uint64_t run, uint64_t suspect_ns)
+static bool peer_heard(uint64_t heard_run, uint64_t run, uint64_t suspect_ns)
 {
-	bool alive = p->incarnation && p->seq_in && peer_silence(p, run) <= suspect_ns;
-	bool changed = alive != p->alive;
+	return heard_run && run - heard_run <= suspect_ns;
+}
+
+static void peer_judge_link(struct peer *p, unsigned i, const struct peer_terms *t, uint64_t run,
+			    struct peer_changes *changes)
+{
+	struct link *l = &p->link[i];
+	uint8_t bit = (uint8_t)(1u << i);
+
+	switch (flap_judge(&l->flap, &t->flap, peer_heard(l->heard_run, run, t->suspect_ns), run)) {
+	case FLAP_UP:
+		changes->up |= bit;
+		break;
+	case FLAP_DOWN:
+		changes->down |= bit;
+		break;
+	case FLAP_HELD:
+		changes->links_held |= bit;
+		break;
+	case FLAP_SAME:
+		break;
+	}
+	if (!l->flap.heard)
+		link_restart(l);
+	if (l->flap.up)
+		p->links_up |= bit;
+	if (link_score(l, t->gray_percent)) {
+		if (l->gray)
+			changes->gray |= bit;
+		else
+			changes->clear |= bit;
+	}
+}
+
+struct peer_changes peer_judge(struct peer *p, const struct peer_terms *t, uint64_t run)
+{
+	bool alive = p->incarnation && p->seq_in && peer_heard(p->heard_run, run, t->suspect_ns);
+	struct peer_changes changes = {.alive = alive != p->alive};
 
 	p->alive = alive;
+	changes.held = flap_judge(&p->flap, &t->flap, alive, run) == FLAP_HELD;
 	p->links_up = 0;
-	for (unsigned i = 0; i < HAVEN_LINKS_MAX; i++)
-		if (p->link_run[i] && run - p->link_run[i] <= suspect_ns)
-			p->links_up |= (uint8_t)(1u << i);
-	return changed;
+	for (unsigned i = 0; i < HAVEN_LINKS_MAX; i++) {
+		if (!p->link[i].heard_run)
+			continue;
+		if (alive) {
+			peer_judge_link(p, i, t, run, &changes);
+		} else {
+			flap_excuse(&p->link[i].flap);
+			link_restart(&p->link[i]);
+		}
+	}
+	return changes;
 }

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "frame.h"
+#include "link.h"
 
 /** Beats whose send instant is remembered; an older echo grants nothing. A power of two. */
 #define PEER_SENT_SLOTS 64u
@@ -34,12 +35,13 @@ struct peer {
 	uint64_t counter_top;  /**< newest counter taken */
 	uint64_t counter_bits; /**< bit n: counter_top - n was taken */
 
-	uint64_t seq_in;                    /**< newest beat taken */
-	uint64_t seq_in_ns;                 /**< when */
-	uint64_t heard_run;                 /**< run clock of the newest beat taken */
-	uint64_t link_run[HAVEN_LINKS_MAX]; /**< run clock of the newest frame per link, 0: never */
-	bool alive;                         /**< heard within the limit */
-	uint8_t links_up;
+	uint64_t seq_in;    /**< newest beat taken */
+	uint64_t seq_in_ns; /**< when */
+	uint64_t heard_run; /**< run clock of the newest beat taken */
+	bool alive;         /**< heard within the limit */
+	struct flap flap;   /**< how often its silence ended although it had lived on */
+	struct link link[HAVEN_LINKS_MAX];
+	uint8_t links_up;       /**< bit per link: heard, and not held down */
 	struct frame_beat last; /**< newest beat; valid while incarnation != 0 && seq_in != 0 */
 
 	uint64_t beats_received, beats_lost, replays, rtt_ns;
@@ -64,7 +66,28 @@ enum peer_verdict peer_receive(struct peer *p, const struct frame *f, unsigned l
 void peer_address(struct peer *p, struct frame *f, bool to_candidate, uint64_t now);
 /** Silence so far by the run clock. */
 uint64_t peer_silence(const struct peer *p, uint64_t run);
-/** Re-judge alive and links; returns true when `alive` changed. */
-bool peer_judge(struct peer *p, uint64_t run, uint64_t suspect_ns);
+/** What a judgement changed; bits of links in the masks. */
+struct peer_changes {
+	bool alive;          /**< it is heard again, or has fallen silent */
+	bool held;           /**< it is heard again, and held down: see peer_is_held() */
+	uint8_t up, down;    /**< links that work now, or are silent while another one works */
+	uint8_t links_held;  /**< links that are heard again, and held down */
+	uint8_t gray, clear; /**< links that began or ceased to lose too much */
+};
+/** Bounds of what is judged. */
+struct peer_terms {
+	uint64_t suspect_ns; /**< silence after which a peer or a link is taken for gone */
+	struct flap_terms flap;
+	unsigned gray_percent; /**< loss from which a link is gray, 0: never */
+};
+/** Re-judge peer and links. Links of a peer that is silent as a whole are down, which says nothing
+ *  of them: no change is told, and no failure is counted. */
+struct peer_changes peer_judge(struct peer *p, const struct peer_terms *t, uint64_t run);
+/** It comes and goes: it is heard, but should be given nothing new to do yet. What it has it keeps,
+ *  and as a voter it counts; otherwise damping could cost a majority. */
+static inline bool peer_is_held(const struct peer *p)
+{
+	return flap_held(&p->flap);
+}
 
 #endif

@@ -148,7 +148,8 @@ static void plan_secondaries(const struct plan_input *in, unsigned i, bool stays
 		for (unsigned n = 0; n < in->n_nodes && count < p->secondaries; n++) {
 			bool was = (p->assigned & plan_bit(n)) != 0;
 
-			if (was != (pass == 0) || !plan_can_assist(in, n, i, holder))
+			if (was != (pass == 0) || !plan_can_assist(in, n, i, holder) ||
+			    (!was && in->node[n].held))
 				continue;
 			assigned |= plan_bit(n);
 			count++;

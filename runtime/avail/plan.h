@@ -12,7 +12,9 @@
  *   - A formation cannot know what a forgotten majority decided: it keeps one copy per instance,
  * and says that something may be lost.
  *   - Secondaries are healthy nodes within the holder's hearing; a secondary that left, or that the
- *     holder finds stuck, leaves the in-sync set; one that has caught up joins it.
+ *     holder finds stuck, leaves the in-sync set; one that has caught up joins it. A node that is
+ *     held down, because it comes and goes, becomes no secondary: every time it went it would have
+ *     to be voted out before commits go on.
  */
 #ifndef HAVEN_PLAN_H
 #define HAVEN_PLAN_H
@@ -25,6 +27,7 @@
 struct plan_node {
 	bool alive;     /**< somebody in hearing hears it, and it may be a member */
 	bool intact;    /**< same incarnation as in the view: what it held it still holds */
+	bool held;      /**< comes and goes: to be given nothing new */
 	bool majority;  /**< it hears a majority of the voters: it can hold a lease */
 	uint32_t hears; /**< nodes in its hearing */
 	uint64_t ready; /**< bit per instance: healthy component */

@@ -35,6 +35,11 @@ void brain_init(struct brain *b, const struct brain_config *config, uint64_t inc
 			  .guard_ns = config->guard_ns,
 			  .rate_ppm = config->rate_ppm},
 	};
+	b->peer_terms = (struct peer_terms){
+		.suspect_ns = config->suspect_ns,
+		.flap = {.first_ns = config->hold_ns, .limit_ns = config->hold_max_ns},
+		.gray_percent = config->gray_percent,
+	};
 	b->incarnation = incarnation;
 	b->floor = floor;
 	b->start_ns = b->now = b->last_tick_ns = b->next_beat_ns = now;
@@ -297,36 +302,47 @@ static void brain_on_frame(struct brain *b, const struct brain_event *e, struct 
 	}
 }
 
-static void brain_judge_links(struct brain *b, unsigned n, uint8_t was, struct brain_outputs *out)
+static void brain_note_links(struct brain *b, unsigned n, uint8_t links, enum brain_note note,
+			     struct brain_outputs *out)
 {
-	uint8_t changed = (uint8_t)(was ^ b->peer[n].links_up);
+	for (; links; links &= (uint8_t)(links - 1)) {
+		unsigned l = (unsigned)__builtin_ctz(links);
+		const struct link *link = &b->peer[n].link[l];
+		uint64_t evidence = 0;
 
-	if (!b->peer[n].alive)
-		return; /* a silent node is no news of its links */
-	for (unsigned l = 0; l < HAVEN_LINKS_MAX; l++)
-		if (changed & (1u << l))
-			brain_note(b, out,
-				   b->peer[n].links_up & (1u << l) ? NOTE_LINK_UP : NOTE_LINK_DOWN,
-				   0xff, (uint8_t)n, l, 0);
+		if (note == NOTE_LINK_GRAY || note == NOTE_LINK_CLEAR)
+			evidence = link_loss(link);
+		else if (note == NOTE_LINK_HELD)
+			evidence = flap_delay_ns(&link->flap, &b->peer_terms.flap);
+		brain_note(b, out, note, 0xff, (uint8_t)n, l, evidence);
+	}
+}
+
+static void brain_judge_peer(struct brain *b, unsigned n, struct brain_outputs *out)
+{
+	struct peer *p = &b->peer[n];
+	struct peer_changes changes = peer_judge(p, &b->peer_terms, b->run);
+
+	if (changes.alive) {
+		brain_note(b, out, p->alive ? NOTE_PEER_UP : NOTE_PEER_SUSPECT, 0xff, (uint8_t)n,
+			   p->alive ? 0 : peer_silence(p, b->run), b->config.suspect_ns);
+		b->plan_due = b->beat_now = true;
+	}
+	if (changes.held)
+		brain_note(b, out, NOTE_PEER_HELD, 0xff, (uint8_t)n,
+			   flap_delay_ns(&p->flap, &b->peer_terms.flap), p->flap.level);
+	brain_note_links(b, n, changes.down, NOTE_LINK_DOWN, out);
+	brain_note_links(b, n, changes.up, NOTE_LINK_UP, out);
+	brain_note_links(b, n, changes.links_held, NOTE_LINK_HELD, out);
+	brain_note_links(b, n, changes.gray, NOTE_LINK_GRAY, out);
+	brain_note_links(b, n, changes.clear, NOTE_LINK_CLEAR, out);
 }
 
 static void brain_judge_peers(struct brain *b, struct brain_outputs *out)
 {
-	for (unsigned n = 0; n < b->config.n_nodes; n++) {
-		uint8_t links = b->peer[n].links_up;
-
-		if (n == b->config.self)
-			continue;
-		if (peer_judge(&b->peer[n], b->run, b->config.suspect_ns)) {
-			bool alive = b->peer[n].alive;
-
-			brain_note(b, out, alive ? NOTE_PEER_UP : NOTE_PEER_SUSPECT, 0xff,
-				   (uint8_t)n, alive ? 0 : peer_silence(&b->peer[n], b->run),
-				   b->config.suspect_ns);
-			b->plan_due = b->beat_now = true;
-		}
-		brain_judge_links(b, n, links, out);
-	}
+	for (unsigned n = 0; n < b->config.n_nodes; n++)
+		if (n != b->config.self)
+			brain_judge_peer(b, n, out);
 }
 
 static void brain_on_tick(struct brain *b, struct brain_outputs *out)
@@ -441,7 +457,15 @@ void brain_peer(const struct brain *b, unsigned node, uint64_t now, struct brain
 	memset(out, 0, sizeof(*out));
 	out->alive = node == b->config.self || p->alive;
 	out->member = (b->agree.view.members & node_bit(node)) != 0;
+	out->held = peer_is_held(p);
 	out->links_up = p->links_up;
+	for (unsigned l = 0; l < HAVEN_LINKS_MAX; l++) {
+		if (p->link[l].gray)
+			out->links_gray |= (uint8_t)(1u << l);
+		if (flap_held(&p->link[l].flap))
+			out->links_held |= (uint8_t)(1u << l);
+		out->loss_percent[l] = (uint8_t)link_loss(&p->link[l]);
+	}
 	out->incarnation = node == b->config.self ? b->incarnation : p->incarnation;
 	out->last_heard_ns = p->seq_in_ns;
 	out->beats_received = p->beats_received;

@@ -30,14 +30,17 @@ enum redundancy { REDUNDANCY_2N = 0, REDUNDANCY_N_PLUS_M, REDUNDANCY_LOAD_SHARIN
 /** Configuration, the same on every node but for `self`. Constant for the brain's life. */
 struct brain_config {
 	uint8_t self, n_nodes, n_instances;
-	uint32_t voters;      /**< bit per node */
-	uint32_t witnesses;   /**< subset of voters */
-	uint64_t interval_ns; /**< between heartbeats */
-	uint64_t suspect_ns;  /**< silence after which a peer is suspected */
-	uint64_t lease_ns;    /**< L */
-	uint64_t guard_ns;    /**< margin from gate check to wire, on both sides of a promise */
-	uint32_t rate_ppm;    /**< bound on the relative rate of any two clocks */
-	uint64_t stall_ns;    /**< own turn longer than this is a stall */
+	uint32_t voters;       /**< bit per node */
+	uint32_t witnesses;    /**< subset of voters */
+	uint64_t interval_ns;  /**< between heartbeats */
+	uint64_t suspect_ns;   /**< silence after which a peer is suspected */
+	uint64_t lease_ns;     /**< L */
+	uint64_t guard_ns;     /**< margin from gate check to wire, on both sides of a promise */
+	uint32_t rate_ppm;     /**< bound on the relative rate of any two clocks */
+	uint64_t stall_ns;     /**< own turn longer than this is a stall */
+	uint64_t hold_ns;      /**< a peer or link that failed twice must be heard so long … */
+	uint64_t hold_max_ns;  /**< … and this long at most after many failures; 0: never held */
+	uint32_t gray_percent; /**< loss of heartbeats from which a link is gray, 0: never */
 	uint64_t mirror_timeout_ns; /**< a secondary that acknowledges nothing so long is dropped */
 	struct {
 		uint32_t eligible; /**< nodes that may serve it */
@@ -112,6 +115,10 @@ enum brain_note {
 	NOTE_STALL,
 	NOTE_SWITCHOVER,
 	NOTE_NO_SUCCESSOR,
+	NOTE_LINK_GRAY,
+	NOTE_LINK_CLEAR,
+	NOTE_LINK_HELD,
+	NOTE_PEER_HELD,
 	NOTE_COUNT
 };
 
@@ -168,7 +175,9 @@ void brain_step(struct brain *b, uint64_t now, const struct brain_event *event,
 /** What status shows; all by value, valid at `now`. */
 struct brain_peer_status {
 	bool alive, member;
-	uint8_t links_up;
+	bool held; /**< comes and goes: gets nothing new to do */
+	uint8_t links_up, links_gray, links_held;
+	uint8_t loss_percent[HAVEN_LINKS_MAX];
 	uint64_t incarnation, last_heard_ns, beats_received, beats_lost, rtt_ns, epoch;
 };
 const struct view *brain_view(const struct brain *b);

@@ -75,6 +75,7 @@ static void brain_plan_node(const struct brain *b, unsigned n, struct plan_node 
 	if (!p->incarnation)
 		return;
 	out->alive = brain_reached(b, n) && brain_admissible(b, n);
+	out->held = peer_is_held(p);
 	out->intact = agree_admitted(&b->agree, n, p->incarnation);
 	out->hears = p->last.heard | node_bit(n);
 	out->majority = p->alive && same_epoch && brain_has_majority(b, out->hears);

@@ -53,6 +53,7 @@ struct brain {
 	uint64_t turn; /**< ticks at distinct instants */
 
 	struct peer peer[HAVEN_NODES_MAX];
+	struct peer_terms peer_terms;
 	struct lease lease;
 	struct agree agree;
 
@@ -88,7 +89,6 @@ struct brain {
 	uint8_t reason_instance;
 	uint64_t view_pushed_ns[HAVEN_NODES_MAX];
 	uint64_t no_successor; /**< instances already reported as such in this epoch */
-	uint64_t links_noted[HAVEN_NODES_MAX];
 };
 
 /** Epochs grow slower than microseconds pass, so what was decided while this node ran, even if

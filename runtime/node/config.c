@@ -39,6 +39,23 @@ static void take_rate_ppm(struct config_reader *r, yaml_node_t *v)
 	config_number(r, v, "rate_ppm", 1, 10000, &r->config->timers.rate_ppm);
 }
 
+/* A plain 0 is allowed here, and says that nothing is ever held down. */
+static void take_hold_max(struct config_reader *r, yaml_node_t *v)
+{
+	struct config_timers *t = &r->config->timers;
+
+	t->hold_mark = config_mark_of(v);
+	if (v->type == YAML_SCALAR_NODE && !strcmp((const char *)v->data.scalar.value, "0"))
+		t->hold_max_ns = 0;
+	else
+		config_duration(r, v, "hold_max", &t->hold_max_ns);
+}
+
+static void take_gray_percent(struct config_reader *r, yaml_node_t *v)
+{
+	config_number(r, v, "gray_percent", 0, 100, &r->config->timers.gray_percent);
+}
+
 static const struct config_key timer_keys[] = {
 	{"interval", take_interval, false, NULL},
 	{"suspect", take_suspect, false, NULL},
@@ -48,6 +65,8 @@ static const struct config_key timer_keys[] = {
 	{"stall", take_stall, false, NULL},
 	{"stuck", take_stuck, false, NULL},
 	{"mirror_timeout", take_mirror_timeout, false, NULL},
+	{"hold_max", take_hold_max, false, NULL},
+	{"gray_percent", take_gray_percent, false, NULL},
 };
 
 static void take_timers(struct config_reader *r, yaml_node_t *v)
@@ -56,7 +75,7 @@ static void take_timers(struct config_reader *r, yaml_node_t *v)
 
 	t->mark = config_mark_of(v);
 	t->interval_mark = t->suspect_mark = t->lease_mark = t->guard_mark = t->mark;
-	t->stuck_mark = t->mirror_mark = t->mark;
+	t->stuck_mark = t->mirror_mark = t->hold_mark = t->mark;
 	config_mapping(r, v, "timers", timer_keys, HAVEN_ARRAY_LEN(timer_keys));
 }
 
@@ -305,6 +324,8 @@ static void config_defaults(struct config *c, const char *path)
 					   .guard_ns = NSEC_PER_MSEC,
 					   .stall_ns = 5 * NSEC_PER_MSEC,
 					   .mirror_timeout_ns = 500 * NSEC_PER_MSEC,
+					   .hold_max_ns = CONFIG_HOLD_DEFAULT,
+					   .gray_percent = 10,
 					   .rate_ppm = 200};
 }
 

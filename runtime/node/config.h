@@ -27,6 +27,7 @@
 #define CONFIG_FILE_BYTES_MAX (1u << 20)
 #define CONFIG_FINDINGS_MAX 64
 #define CONFIG_CPU_ANY (-1)
+#define CONFIG_HOLD_DEFAULT UINT64_MAX
 
 /** Place in the file, both from 1; line 0: the file as a whole. */
 struct config_mark {
@@ -91,10 +92,11 @@ struct config_group {
 
 struct config_timers {
 	uint64_t interval_ns, suspect_ns, lease_ns, guard_ns, stall_ns, mirror_timeout_ns;
-	uint64_t stuck_ns; /**< 0 in the file: 20 times suspect */
-	uint64_t rate_ppm;
+	uint64_t stuck_ns;    /**< 0 in the file: 20 times suspect */
+	uint64_t hold_max_ns; /**< CONFIG_HOLD_DEFAULT in the file: 10 times lease */
+	uint64_t gray_percent, rate_ppm;
 	struct config_mark mark, interval_mark, suspect_mark, lease_mark, guard_mark, stuck_mark,
-		mirror_mark;
+		mirror_mark, hold_mark;
 };
 
 /** Sizes of the registry by their places in struct registry_shape. */

@@ -146,6 +146,8 @@ static void check_timers(struct config *c)
 
 	if (!t->stuck_ns)
 		t->stuck_ns = 20 * t->suspect_ns;
+	if (t->hold_max_ns == CONFIG_HOLD_DEFAULT)
+		t->hold_max_ns = 10 * t->lease_ns;
 	check_at_least(c, t->lease_mark, "lease", t->lease_ns, 3 * t->interval_ns + 2 * t->guard_ns,
 		       "3 intervals + 2 guards");
 	check_at_least(c, t->suspect_mark, "suspect", t->suspect_ns, 2 * t->interval_ns,
@@ -153,6 +155,9 @@ static void check_timers(struct config *c)
 	check_at_least(c, t->stuck_mark, "stuck", t->stuck_ns, t->suspect_ns, "suspect");
 	check_at_least(c, t->mirror_mark, "mirror_timeout", t->mirror_timeout_ns,
 		       2 * t->interval_ns, "2 intervals");
+	if (t->hold_max_ns)
+		check_at_least(c, t->hold_mark, "hold_max", t->hold_max_ns, t->suspect_ns,
+			       "suspect");
 	if (t->suspect_ns >= t->lease_ns)
 		config_note(
 			c, false, t->suspect_mark, "suspect below lease",

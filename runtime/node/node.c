@@ -337,6 +337,9 @@ static void brain_config_fill(struct haven_node *n)
 		.rate_ppm = (uint32_t)t->rate_ppm,
 		.stall_ns = t->stall_ns,
 		.mirror_timeout_ns = t->mirror_timeout_ns,
+		.hold_ns = t->suspect_ns,
+		.hold_max_ns = t->hold_max_ns,
+		.gray_percent = (uint32_t)t->gray_percent,
 	};
 	for (unsigned i = 0; i < HAVEN_NODES_MAX && i < c->n_nodes; i++) {
 		if (config_is_voter(&c->node[i]))

@@ -63,6 +63,10 @@ static void fill_peer(struct haven_node *n, unsigned i, struct registry_peer *p,
 	p->alive = b.alive;
 	p->member = b.member;
 	p->links_up = b.links_up;
+	p->links_gray = b.links_gray;
+	p->links_held = b.links_held;
+	p->held = b.held;
+	memcpy(p->loss_percent, b.loss_percent, sizeof(p->loss_percent));
 	p->key_id = i == n->self ? auth_key_id(n->auth) : auth_peer_key_id(n->auth, i);
 }
 

@@ -55,6 +55,9 @@ static void node_configure(const struct sim_options *o, unsigned self, struct br
 	c->rate_ppm = o->rate_ppm;
 	c->stall_ns = o->stall_ns;
 	c->mirror_timeout_ns = o->mirror_timeout_ns;
+	c->hold_ns = o->suspect_ns;
+	c->hold_max_ns = o->lease_ns * 10;
+	c->gray_percent = 10;
 	for (unsigned i = 0; i < o->instances; i++) {
 		c->instance[i].eligible = eligible;
 		c->instance[i].preferred = i == 0 ? HAVEN_NODE_NONE : (uint8_t)(i % o->nodes);

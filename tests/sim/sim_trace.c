@@ -49,7 +49,8 @@ static const char *const note_names[] = {
 	"peer-up",       "peer-suspect", "link-down",   "link-up",       "view",
 	"view-proposed", "lease-gained", "lease-lost",  "role-released", "sync-start",
 	"sync-done",     "in-sync",      "out-of-sync", "state-lost",    "stall",
-	"switchover",    "no-successor"};
+	"switchover",    "no-successor", "link-gray",   "link-clear",    "link-held",
+	"peer-held"};
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(note_names) == NOTE_COUNT, "every note has a name");
 
 static void trace_write(const struct sim_trace_line *l, FILE *to)

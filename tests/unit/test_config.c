@@ -81,6 +81,8 @@ Test(config, a_whole_file_gives_its_values)
 	cr_assert_eq(c->timers.interval_ns, 500000);
 	cr_assert_eq(c->timers.lease_ns, 10000000);
 	cr_assert_eq(c->timers.stuck_ns, 100000000);
+	cr_assert_eq(c->timers.hold_max_ns, 100000000);
+	cr_assert_eq(c->timers.gray_percent, 10);
 	cr_assert_eq(c->timers.rate_ppm, 100);
 	cr_assert(c->poll_busy);
 	cr_assert_eq(c->n_nodes, 3);
@@ -138,6 +140,9 @@ Test(config, timers_that_contradict_each_other_are_refused)
 		"17000us or more");
 	refused(GOOD "timers: {interval: 5ms, suspect: 9ms}\n", "9:34:", "suspect 9000us",
 		"10000us");
+	refused(GOOD "timers: {suspect: 10ms, hold_max: 9ms}\n", "9:35:", "hold_max 9000us",
+		"hold_max: 10000us or more");
+	refused(GOOD "timers: {gray_percent: 101}\n", "9:24:", "gray_percent", "0");
 	refused(GOOD "timers: {suspect: 30ms, lease: 30ms}\n", "9:19:", "not shorter than lease",
 		"below lease");
 }
@@ -333,4 +338,16 @@ Test(config, ends_that_cannot_meet_are_told)
 		    PORT(", address: 10.1.0.2/16")),
 		"4:", "not in the network of its address", "within");
 	refused(TWO("{vlan: 4}", PORT("")), "4:", "'device' is missing", "device:");
+}
+
+Test(config, holding_down_can_be_bounded_and_switched_off)
+{
+	struct config *c = load(GOOD "timers: {hold_max: 2s, gray_percent: 0}\n", 0);
+
+	cr_expect_eq(c->timers.hold_max_ns, 2000000000);
+	cr_expect_eq(c->timers.gray_percent, 0);
+	config_free(c);
+	c = load(GOOD "timers: {hold_max: 0}\n", 0);
+	cr_expect_eq(c->timers.hold_max_ns, 0);
+	config_free(c);
 }

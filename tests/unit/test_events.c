@@ -264,6 +264,20 @@ Test(events, sentences_name_who_what_and_the_numbers)
 			 "all instances: switchover from alpha to nobody requested (root)");
 }
 
+Test(events, news_of_links_name_the_evidence)
+{
+	cr_expect_str_eq(
+		sentence((struct event){.kind = EVENT_LINK_GRAY, .node = 0, .a = 1, .b = 12}),
+		"link 1 to alpha is gray (loss 12 %)");
+	cr_expect_str_eq(
+		sentence((struct event){.kind = EVENT_LINK_HELD, .node = 0, .a = 1, .b = 400000}),
+		"link 1 to alpha keeps failing: held down until it has worked for 400 us");
+	cr_expect_str_eq(
+		sentence((struct event){.kind = EVENT_PEER_HELD, .node = 0, .a = 2000000, .b = 3}),
+		"peer alpha keeps coming and going (3 times): nothing new is given to it until it "
+		"has been heard for 2 ms");
+}
+
 Test(events, every_kind_has_a_label_and_a_sentence_of_its_own)
 {
 	for (unsigned kind = 0; kind < EVENT_KIND_COUNT; kind++) {

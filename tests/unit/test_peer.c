@@ -44,6 +44,13 @@ static struct frame end_beat(struct end *e, bool to_candidate, uint64_t now)
 	return f;
 }
 
+static bool judge(struct peer *p, uint64_t run, uint64_t suspect_ns)
+{
+	const struct peer_terms t = {.suspect_ns = suspect_ns};
+
+	return peer_judge(p, &t, run).alive;
+}
+
 static enum peer_verdict end_hear(struct end *e, const struct frame *f, uint64_t now)
 {
 	return peer_receive(&e->peer, f, 0, e->life, now, now);
@@ -348,11 +355,11 @@ Test(peer, the_copy_on_a_second_link_keeps_that_link_up)
 
 	cr_expect_eq(peer_receive(&a.peer, &f, 0, SELF_LIFE, 1000, 1000), PEER_TAKE);
 	cr_expect_eq(peer_receive(&a.peer, &f, 1, SELF_LIFE, 1100, 1100), PEER_COPY);
-	peer_judge(&a.peer, 2000, SUSPECT_NS);
+	judge(&a.peer, 2000, SUSPECT_NS);
 	cr_expect_eq(a.peer.links_up, 3);
 	f = from_other(FRAME_BEAT, 2, 2);
 	cr_expect_eq(peer_receive(&a.peer, &f, 1, SELF_LIFE, 5500000, 5500000), PEER_TAKE);
-	cr_expect_not(peer_judge(&a.peer, 5500000, SUSPECT_NS), "a silent link is no dead node");
+	cr_expect_not(judge(&a.peer, 5500000, SUSPECT_NS), "a silent link is no dead node");
 	cr_expect(a.peer.alive);
 	cr_expect_eq(a.peer.links_up, 2);
 }
@@ -367,27 +374,27 @@ Test(peer, silence_is_measured_by_the_run_clock)
 
 	/* The node's own clock jumps ahead by a second; it ran for 3 ms of it. */
 	peer_receive(&a.peer, &f, 0, SELF_LIFE, 1000000, 1000000);
-	cr_expect(peer_judge(&a.peer, 1000000, SUSPECT_NS));
+	cr_expect(judge(&a.peer, 1000000, SUSPECT_NS));
 	cr_expect(a.peer.alive);
 	cr_expect_eq(peer_silence(&a.peer, 4000000), 3000000);
-	cr_expect_not(peer_judge(&a.peer, 4000000, SUSPECT_NS));
-	cr_expect_not(peer_judge(&a.peer, 1000000 + SUSPECT_NS, SUSPECT_NS), "the limit itself");
+	cr_expect_not(judge(&a.peer, 4000000, SUSPECT_NS));
+	cr_expect_not(judge(&a.peer, 1000000 + SUSPECT_NS, SUSPECT_NS), "the limit itself");
 	cr_expect(a.peer.alive);
-	cr_expect(peer_judge(&a.peer, 1000001 + SUSPECT_NS, SUSPECT_NS));
+	cr_expect(judge(&a.peer, 1000001 + SUSPECT_NS, SUSPECT_NS));
 	cr_expect_not(a.peer.alive);
-	cr_expect_not(peer_judge(&a.peer, 2000001 + SUSPECT_NS, SUSPECT_NS), "told once");
+	cr_expect_not(judge(&a.peer, 2000001 + SUSPECT_NS, SUSPECT_NS), "told once");
 }
 
 Test(peer, only_beats_are_a_sign_of_life)
 {
 	struct end a = established();
 
-	cr_expect_not(peer_judge(&a.peer, 1000, SUSPECT_NS));
+	cr_expect_not(judge(&a.peer, 1000, SUSPECT_NS));
 	hear(&a, FRAME_MIRROR_ACK, 1, 0);
-	cr_expect_not(peer_judge(&a.peer, 1000, SUSPECT_NS));
+	cr_expect_not(judge(&a.peer, 1000, SUSPECT_NS));
 	cr_expect_not(a.peer.alive);
 	hear(&a, FRAME_BEAT, 2, 1);
-	cr_expect(peer_judge(&a.peer, 1000, SUSPECT_NS));
+	cr_expect(judge(&a.peer, 1000, SUSPECT_NS));
 }
 
 Test(peer, the_round_trip_leaves_out_what_the_echo_waited)
@@ -429,4 +436,131 @@ Test(peer, own_beats_carry_the_newest_heard_and_how_long_ago)
 	cr_expect_eq(f.counter, 2);
 	cr_expect_eq(f.u.beat.echo, 41);
 	cr_expect_eq(f.u.beat.echo_hold_ns, 700);
+}
+
+/* ---- flapping and gray links -------------------------------------------------------------------
+ */
+
+#define FLAP_FIRST_NS 8000000u
+#define FLAP_LIMIT_NS 30000000u
+
+static const struct peer_terms flap_terms = {
+	.suspect_ns = SUSPECT_NS,
+	.flap = {.first_ns = FLAP_FIRST_NS, .limit_ns = FLAP_LIMIT_NS},
+	.gray_percent = 10,
+};
+
+static void beat_on(struct end *a, uint64_t seq, unsigned link, uint64_t run)
+{
+	struct frame f = from_other(FRAME_BEAT, seq, seq);
+
+	peer_receive(&a->peer, &f, link, SELF_LIFE, run, run);
+}
+
+/* Falls silent for longer than the limit, then is heard again: what the judgements said of it. */
+static struct peer_changes come_and_go(struct end *a, uint64_t *seq, uint64_t *run)
+{
+	*run += SUSPECT_NS + 1;
+	peer_judge(&a->peer, &flap_terms, *run);
+	beat_on(a, ++*seq, 0, *run);
+	return peer_judge(&a->peer, &flap_terms, *run);
+}
+
+Test(peer, one_that_comes_and_goes_is_heard_but_held_down)
+{
+	struct end a = established();
+	uint64_t seq = 1, run = 1000;
+	struct peer_changes c;
+
+	beat_on(&a, seq, 0, run);
+	peer_judge(&a.peer, &flap_terms, run);
+	c = come_and_go(&a, &seq, &run);
+	cr_expect(c.alive && !c.held && !peer_is_held(&a.peer), "once may happen");
+	c = come_and_go(&a, &seq, &run);
+	cr_expect(c.alive && c.held && peer_is_held(&a.peer));
+	cr_expect(a.peer.alive, "held down is not silent: its vote counts");
+	for (uint64_t end = run + FLAP_FIRST_NS; run < end; run += 1000000) {
+		cr_expect(peer_is_held(&a.peer));
+		beat_on(&a, ++seq, 0, run);
+		peer_judge(&a.peer, &flap_terms, run);
+	}
+	peer_judge(&a.peer, &flap_terms, run);
+	cr_expect_not(peer_is_held(&a.peer));
+}
+
+Test(peer, another_life_does_not_inherit_the_hold)
+{
+	struct end a = established();
+	uint64_t seq = 1, run = 1000;
+	struct frame f;
+
+	for (unsigned k = 0; k < 6; k++)
+		come_and_go(&a, &seq, &run);
+	cr_assert(peer_is_held(&a.peer));
+	f = from_other(FRAME_BEAT, 1, 1);
+	f.src_incarnation = OTHER_LIFE + 1;
+	peer_receive(&a.peer, &f, 0, SELF_LIFE, run, run);
+	peer_address(&a.peer, &(struct frame){.type = FRAME_BEAT}, true, run);
+	f.u.beat.echo = a.peer.seq_out;
+	f.counter++;
+	cr_assert_eq(peer_receive(&a.peer, &f, 0, SELF_LIFE, run, run), PEER_PROVEN);
+	peer_judge(&a.peer, &flap_terms, run);
+	cr_expect_not(peer_is_held(&a.peer));
+}
+
+Test(peer, links_of_a_silent_peer_are_excused_and_a_flapping_link_is_not)
+{
+	struct end a = established();
+	uint64_t seq = 1, run = 1000;
+	struct peer_changes c;
+
+	for (unsigned k = 0; k < 4; k++) {
+		beat_on(&a, ++seq, 0, run);
+		beat_on(&a, seq, 1, run);
+		c = peer_judge(&a.peer, &flap_terms, run);
+		cr_expect_eq(c.links_held, 0, "a dead node is no fault of its links");
+		run += SUSPECT_NS + 1;
+		c = peer_judge(&a.peer, &flap_terms, run);
+		cr_expect_eq(c.down, 0);
+		cr_expect_eq(a.peer.links_up, 0);
+	}
+	for (unsigned k = 0; k < 2; k++) {
+		beat_on(&a, ++seq, 0, run);
+		beat_on(&a, seq, 1, run);
+		c = peer_judge(&a.peer, &flap_terms, run);
+		run += SUSPECT_NS;
+		beat_on(&a, ++seq, 0, run);
+		c = peer_judge(&a.peer, &flap_terms, run + 1);
+		cr_expect_eq(c.down, 2);
+		run++;
+	}
+	beat_on(&a, ++seq, 1, run);
+	c = peer_judge(&a.peer, &flap_terms, run);
+	cr_expect_eq(c.links_held, 2);
+	cr_expect_eq(a.peer.links_up, 1, "what it brings is taken all the same");
+	cr_expect_eq(a.peer.seq_in, seq);
+}
+
+Test(peer, a_link_that_loses_beats_is_gray_and_the_other_is_not)
+{
+	struct end a = established();
+	uint64_t run = 1000;
+	uint8_t gray = 0, clear = 0;
+
+	for (uint64_t seq = 1; seq <= 400; seq++, run += 1000) {
+		struct peer_changes c;
+
+		beat_on(&a, seq, 0, run);
+		if (seq > 200 || seq % 4)
+			beat_on(&a, seq, 1, run);
+		c = peer_judge(&a.peer, &flap_terms, run);
+		gray |= c.gray;
+		clear |= c.clear;
+		if (seq == 200)
+			cr_expect_eq(link_loss(&a.peer.link[1]), 25);
+		cr_expect_not(a.peer.link[0].gray);
+	}
+	cr_expect_eq(gray, 2);
+	cr_expect_eq(clear, 2);
+	cr_expect_eq(a.peer.beats_lost, 0, "the peer lost nothing: the first copy wins");
 }

@@ -302,6 +302,28 @@ Test(plan, a_secondary_out_of_the_holder_s_hearing_is_not_kept)
 	expect(&in, PLAN_OUT_OF_SYNC, A, 0, SET1(A));
 }
 
+Test(plan, a_node_that_is_held_down_becomes_no_secondary_and_stays_one)
+{
+	struct plan_input in = usual();
+
+	in.node[B].held = true;
+	expect(&in, PLAN_NONE, A, SET1(B), SET2(A, B));
+	in.instance[0].assigned = 0;
+	in.instance[0].in_sync = SET1(A);
+	expect(&in, PLAN_NONE, A, 0, SET1(A));
+	in.node[B].held = false;
+	expect(&in, PLAN_ASSIGN, A, SET1(B), SET1(A));
+}
+
+Test(plan, a_node_that_is_held_down_takes_over_all_the_same)
+{
+	struct plan_input in = usual_at(B);
+
+	in.node[B].held = true;
+	in.node[A].alive = false;
+	expect(&in, PLAN_NODE_DEAD, B, 0, SET1(B));
+}
+
 Test(plan, a_secondary_whose_component_died_leaves)
 {
 	struct plan_input in = usual();

@@ -303,7 +303,7 @@ Test(registry, open_refuses_what_it_does_not_know_and_says_why)
 	cr_assert_eq(CHANGED(magic, 5), -HAVEN_ECORRUPT);
 	cr_assert_eq(CHANGED(layout_version, 77), -HAVEN_EVERSION);
 	cr_assert_not_null(strstr(error.text, "77"), "%s", error.text);
-	cr_assert_not_null(strstr(error.text, "knows 3"), "%s", error.text);
+	cr_assert_not_null(strstr(error.text, "knows 4"), "%s", error.text);
 	cr_assert_eq(CHANGED(size_bytes, 1), -HAVEN_ESIZE);
 	cr_assert_eq(CHANGED(header_bytes, 8), -HAVEN_ECORRUPT);
 	cr_assert_eq(CHANGED(status_offset, 1ull << 40), -HAVEN_ECORRUPT);
