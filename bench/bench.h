@@ -19,6 +19,7 @@
 #define BENCH_RESULTS_MAX 256
 #define BENCH_ROUNDS_MAX 32
 #define BENCH_PEERS_MAX 12
+#define BENCH_ROUNDS_LIMIT 10000 /**< of --rounds */
 #define BENCH_SAMPLES_MAX (1u << 20)
 
 struct bench_figures {
@@ -53,6 +54,7 @@ struct bench {
 	bool quick;          /**< a fraction of the work, to try it out */
 	bool peers;          /**< also programs of other projects (--peers) */
 	bool local;          /**< within one machine only (--local) */
+	unsigned rounds;     /**< faults per cause (--rounds), 0: as the case likes */
 	const char *picture; /**< where to draw it (--picture), NULL: nowhere */
 	const char *unit;    /**< of the lines to come; NULL: ns */
 	double unit_ns;      /**< what one unit is; 0: 1 */

@@ -23,6 +23,7 @@ static void usage(FILE *to)
 	      "  --json FILE  also write the result as one object (bench/1)\n"
 	      "  --local      detect: on this machine, between processes\n"
 	      "  --peers      detect: between nodes, beside FRR, keepalived and corosync\n"
+	      "  --rounds N   failover: faults per cause (default 1000, at most 10000)\n"
 	      "  --picture FILE  false-alarms: draw the curve as PNG (needs gnuplot)\n"
 	      "  --list       names of the cases, one a line\n"
 	      "cases:\n",
@@ -89,6 +90,7 @@ int main(int argc, char **argv)
 						{"local", no_argument, NULL, LOCAL},
 						{"peers", no_argument, NULL, PEERS},
 						{"picture", required_argument, NULL, PICTURE},
+						{"rounds", required_argument, NULL, ROUNDS},
 						{"list", no_argument, NULL, LIST},
 						{"help", no_argument, NULL, HELP},
 						{NULL, 0, NULL, 0}};
@@ -110,6 +112,13 @@ int main(int argc, char **argv)
 			break;
 		case PEERS:
 			b.peers = true;
+			break;
+		case ROUNDS:
+			b.rounds = (unsigned)atoi(optarg);
+			if (b.rounds < 1 || b.rounds > BENCH_ROUNDS_LIMIT) {
+				fputs("haven-bench: --rounds wants 1 to 10000\n", stderr);
+				return 2;
+			}
 			break;
 		case PICTURE:
 			b.picture = optarg;
