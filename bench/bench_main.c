@@ -82,6 +82,7 @@ int main(int argc, char **argv)
 		LOCAL = 'o',
 		PEERS = 'p',
 		PICTURE = 'i',
+		ROUNDS = 'r',
 		LIST = 'l',
 		HELP = 'h'
 	};
