@@ -41,6 +41,9 @@ struct world {
 	struct world_app_line *line; /**< of WORLD_APPS */
 };
 
+/** How long anything may take that is not measured. */
+#define WORLD_WAIT_NS (20 * NSEC_PER_SEC)
+
 /** Start all and wait until b could replace a or the other way round. Returns 0, or 1 after telling
  *  why on stderr. The world must be closed in either case. */
 int world_open(struct world *w, const struct world_options *options);
@@ -63,6 +66,10 @@ bool world_event(struct world *w, unsigned node, unsigned kind, uint64_t after_n
 		 struct event *out);
 /** Events of that kind on all nodes in [from_ns, until_ns). */
 unsigned world_count(struct world *w, unsigned kind, uint64_t from_ns, uint64_t until_ns);
+/** Run directory of a node. */
+void world_run_dir(const struct world *w, unsigned node, char *out, size_t size);
+/** True once `registry[node]` is that of the node's present process. */
+bool world_registry_fresh(struct world *w, unsigned node);
 /** A clean copy of the status block; false: none was had. */
 bool world_status(struct world *w, unsigned node, struct registry_status *out);
 
