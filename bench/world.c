@@ -146,9 +146,20 @@ static int start_node(struct world *w, unsigned node)
 	return pid < 0 ? told("cannot start a node") : 0;
 }
 
-/* An application that does nothing but keep its role: attach, one table, poll, look at the gate. */
-static void app_serve(struct haven *h, struct world_app_line *line, bool turns)
+void world_app_look(struct world_app_line *line, struct haven_worker *worker, unsigned change)
 {
+	if (change & HAVEN_CHANGE_ROLE)
+		store_relaxed(&line->opened_ns, 0);
+	if (!line->opened_ns && haven_gate(worker, 0)) {
+		store_relaxed(&line->opened_epoch, haven_epoch(worker, 0));
+		store_release(&line->opened_ns, clock_now_ns());
+	}
+}
+
+/* An application that does nothing but keep its role: attach, one table, poll, look at the gate. */
+static void app_serve(struct haven *h, struct world *w, unsigned node)
+{
+	struct world_app_line *line = &w->line[node];
 	const struct haven_component_config config = {.name = "work"};
 	const struct haven_table_config shape = {"state", 8, 8, 64, 1, 64};
 	struct haven_component *c;
@@ -158,7 +169,7 @@ static void app_serve(struct haven *h, struct world_app_line *line, bool turns)
 	if (haven_component_register(h, &config, &c) || haven_table_create(c, 0, &shape, &t) ||
 	    haven_component_ready(c) || haven_worker_begin(c, &worker))
 		return;
-	if (turns)
+	if (w->options.turns)
 		place(0, TURNS_CPU, true);
 	store_release(&line->ready, 1);
 	for (;;) {
@@ -166,12 +177,7 @@ static void app_serve(struct haven *h, struct world_app_line *line, bool turns)
 
 		if (change & HAVEN_CHANGE_NODE)
 			return;
-		if (change & HAVEN_CHANGE_ROLE)
-			store_relaxed(&line->opened_ns, 0);
-		if (!line->opened_ns && haven_gate(worker, 0)) {
-			store_relaxed(&line->opened_epoch, haven_epoch(worker, 0));
-			store_release(&line->opened_ns, clock_now_ns());
-		}
+		world_app_look(line, worker, change);
 		sched_yield();
 	}
 }
@@ -193,7 +199,7 @@ static int start_app(struct world *w, unsigned node)
 		for (int i = 0; i < 200 && haven_attach(&h, run_dir) != 0; i++)
 			usleep(20000);
 		if (h)
-			app_serve(h, line, w->options.turns);
+			(w->options.serve ? w->options.serve : app_serve)(h, w, node);
 		_exit(1);
 	}
 	w->app[node] = pid;

@@ -16,6 +16,10 @@
 enum { WORLD_A = 0, WORLD_B, WORLD_W, WORLD_NODES };
 #define WORLD_APPS 2
 
+struct haven;
+struct haven_worker;
+struct world;
+
 struct world_options {
 	const char *timers; /**< inner part of the configuration's mapping */
 	/** Nodes and applications take turns on the second core at real-time priority: each gives
@@ -23,6 +27,10 @@ struct world_options {
 	 *  what else the machine does keeps to the first core, where they also start and end.
 	 *  Otherwise they share two cores as the kernel likes. */
 	bool turns;
+	/** What the applications do, in processes of their own; the world keeps them placed. It
+	 *  tells by world_app_look(). NULL: they hold an empty table, poll, and do nothing. */
+	void (*serve)(struct haven *h, struct world *w, unsigned node);
+	void *context; /**< for `serve`, in shared memory */
 };
 
 /** What an application tells, in memory shared with the bench. Writer: the application. */
@@ -41,6 +49,8 @@ struct world {
 	struct world_app_line *line; /**< of WORLD_APPS */
 };
 
+/** For an application, after each poll that said `change`: tell when the gate was found open. */
+void world_app_look(struct world_app_line *line, struct haven_worker *worker, unsigned change);
 /** How long anything may take that is not measured. */
 #define WORLD_WAIT_NS (20 * NSEC_PER_SEC)
 
