@@ -75,7 +75,7 @@ struct bench_case {
 	int (*run)(struct bench *b);
 };
 extern const struct bench_case bench_gate, bench_table, bench_registry, bench_rcu, bench_detect,
-	bench_failover, bench_false_alarms, bench_mirror;
+	bench_failover, bench_false_alarms, bench_mirror, bench_heartbeat;
 
 /** Lines to come belong together under this heading. */
 void bench_section(struct bench *b, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -11,8 +11,8 @@
 #include "clock.h"
 
 static const struct bench_case *const cases[] = {
-	&bench_gate,     &bench_table,        &bench_registry, &bench_rcu, &bench_detect,
-	&bench_failover, &bench_false_alarms, &bench_mirror,   NULL};
+	&bench_gate,     &bench_table,        &bench_registry, &bench_rcu,       &bench_detect,
+	&bench_failover, &bench_false_alarms, &bench_mirror,   &bench_heartbeat, NULL};
 
 static void usage(FILE *to)
 {
