@@ -194,8 +194,8 @@ unsigned table_push(struct table *t, unsigned lane, unsigned max, uint64_t consu
 /** Records that may be logged now: room in the log and in the commit. */
 uint64_t table_room(const struct table *t, unsigned lane, uint64_t consumed_seq);
 /** Write `n` bytes of a region from byte `offset` on: a record for each block touched, all of one
- *  commit. Errors: EINVAL (no region, or bytes that are not the lane's), EFULL (log, commit),
- *  ECORRUPT. A refusal changes nothing. */
+ *  commit. Errors: EINVAL (no region, or bytes that are not the lane's), EFULL (log, commit). A
+ *  refusal changes nothing. */
 int table_region_write(struct table *t, unsigned lane, uint64_t offset, const void *bytes,
 		       uint64_t n, uint64_t consumed_seq);
 /** Commit what was logged; returns committed_seq (the old one when nothing was). */

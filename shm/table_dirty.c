@@ -104,7 +104,8 @@ static uint32_t next_dirty(const struct table_place *p, uint32_t from)
 	word = next_bit(p->dirty_words, from / 64 + 1, table_bit_words(last) - 1);
 	if (word >= table_bit_words(last))
 		return 0;
-	return next_bit(p->dirty, word * 64, word * 64 + 63);
+	index = next_bit(p->dirty, word * 64, word * 64 + 63);
+	return index / 64 == word ? index : 0;
 }
 
 unsigned table_push(struct table *t, unsigned lane, unsigned max, uint64_t consumed_seq)
@@ -125,8 +126,10 @@ unsigned table_push(struct table *t, unsigned lane, unsigned max, uint64_t consu
 		index = next_dirty(&p, index);
 		if (index == 0)
 			index = next_dirty(&p, 1);
-		if (index == 0)
+		if (!table_place_valid(&p, index)) {
+			index = 1;
 			break;
+		}
 		table_push_one(&p, index);
 		pushed++;
 		index = index < p.g->lane_entries ? index + 1 : 1;

@@ -82,7 +82,6 @@ int table_region_write(struct table *t, unsigned lane, uint64_t offset, const vo
 	uint64_t first, most;
 	const uint8_t *from = bytes;
 	struct table_place p;
-	int status = 0;
 
 	table_region_span(t, lane, &first, &most);
 	if (most == 0 || offset < first || offset - first > most || n > most - (offset - first))
@@ -90,18 +89,19 @@ int table_region_write(struct table *t, unsigned lane, uint64_t offset, const vo
 	p = table_place(t, lane);
 	if (blocks_to_log(t, &p, offset, n) > table_room(t, lane, consumed_seq))
 		return -HAVEN_EFULL;
-	while (n && !status) {
+	while (n) {
 		struct part part = part_of(t, offset, n);
 		uint32_t key = htole32((uint32_t)part.block);
 
 		block_copy(&p, &key, block);
 		memcpy(block + part.at, from, part.bytes);
-		status = table_put(t, lane, &key, block, consumed_seq);
+		/* Lane, key and room were looked at. */
+		HAVEN_ASSERT(table_put(t, lane, &key, block, consumed_seq) == 0);
 		offset += part.bytes;
 		from += part.bytes;
 		n -= part.bytes;
 	}
-	return status;
+	return 0;
 }
 
 int table_region_read(const struct table *t, uint64_t offset, void *out, uint64_t n)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A checkpoint segment of any content: read as the mirror reads it, and written as the node writes
- * a replica, into memory that its owner scribbled on.
+ * a replica, into memory that its owner scribbled on. The same bytes are then taken for a region in
+ * mode DIRTY.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,16 @@ static const struct table_shape shape = {.name = "fuzz",
 					 .capacity = ENTRIES,
 					 .lanes = 2,
 					 .lane_records = 64};
-static struct table_geometry geometry;
+/* Blocks of the first lane have the numbers of the keys. */
+static const struct table_shape region_shape = {.name = "fuzz",
+						.key_bytes = 4,
+						.value_bytes = 24,
+						.capacity = 12,
+						.lanes = 2,
+						.lane_records = 64,
+						.kind = TABLE_REGION,
+						.mode = TABLE_MODE_DIRTY};
+static struct table_geometry geometry, region;
 static struct table_header good;
 static int segment_fd;
 static struct table shared; /* the same content, as a descriptor */
@@ -38,6 +48,8 @@ void fuzz_make(void)
 
 	FUZZ_REQUIRE(table_create(&shared, &shape, &segment_fd, NULL) == 0);
 	geometry = shared.geometry;
+	FUZZ_REQUIRE(table_geometry_make(&region_shape, &region, NULL) == 0);
+	FUZZ_REQUIRE(region.total_bytes <= geometry.total_bytes);
 	fuzz_base.size = geometry.total_bytes;
 	fuzz_base.bytes = malloc(fuzz_base.size);
 	FUZZ_REQUIRE(fuzz_base.bytes != NULL);
@@ -79,13 +91,14 @@ static void read_lane(const struct table *t, unsigned lane)
 		struct table_record record;
 		uint8_t bytes[64];
 	} buffer;
-	uint8_t data[KEY_BYTES + VALUE_BYTES], value[VALUE_BYTES];
+	uint8_t data[KEY_BYTES + VALUE_BYTES], value[24];
 	uint64_t seq, committed = table_committed(t, lane);
 	uint32_t end = table_scan_end(t, lane);
 
-	FUZZ_REQUIRE(geometry.record_bytes <= sizeof(buffer));
-	FUZZ_REQUIRE(end >= 1 && end <= geometry.lane_entries + 1);
-	FUZZ_REQUIRE(table_live(t, lane) <= geometry.lane_entries);
+	FUZZ_REQUIRE(t->geometry.record_bytes <= sizeof(buffer));
+	FUZZ_REQUIRE(end >= 1 && end <= t->geometry.lane_entries + 1);
+	FUZZ_REQUIRE(table_live(t, lane) <= t->geometry.lane_entries);
+	FUZZ_REQUIRE(table_dirty(t, lane) <= t->geometry.lane_entries);
 	for (unsigned k = 0; k < 6; k++) {
 		uint8_t key[KEY_BYTES];
 
@@ -106,7 +119,7 @@ static void read_lane(const struct table *t, unsigned lane)
 /** What a node does as the writer of a replica. */
 static void write_lane(struct table *t, unsigned lane, const uint8_t *rest, size_t n)
 {
-	uint8_t value[VALUE_BYTES] = {1};
+	uint8_t value[24] = {1};
 
 	for (size_t i = 0; i < n && i < 24; i++) {
 		uint8_t key[KEY_BYTES];
@@ -139,6 +152,22 @@ static void write_lane(struct table *t, unsigned lane, const uint8_t *rest, size
 	}
 }
 
+/** The bytes as a region. */
+static void use_region(uint8_t *image, const uint8_t *rest, size_t n)
+{
+	struct table t = {.geometry = region, .base = image, .hash_seed = good.hash_seed};
+	uint8_t bytes[12 * 24];
+
+	for (unsigned lane = 0; lane < 3; lane++)
+		read_lane(&t, lane);
+	table_region_read(&t, 0, bytes, sizeof(bytes));
+	for (unsigned lane = 0; lane < 3; lane++) {
+		write_lane(&t, lane, rest, n);
+		table_push(&t, lane, 8, UINT64_MAX / 2);
+		read_lane(&t, lane);
+	}
+}
+
 void fuzz_use(uint8_t *image, size_t size, uint8_t flags, const uint8_t *rest, size_t n)
 {
 	struct table t = {.geometry = geometry, .base = image, .hash_seed = good.hash_seed};
@@ -159,4 +188,5 @@ void fuzz_use(uint8_t *image, size_t size, uint8_t flags, const uint8_t *rest, s
 		write_lane(&t, lane, rest, n);
 	for (unsigned lane = 0; lane < 2; lane++)
 		read_lane(&t, lane);
+	use_region(image, rest, n);
 }

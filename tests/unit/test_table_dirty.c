@@ -318,6 +318,13 @@ Test(table_dirty, words_that_contradict_each_other_end_a_push)
 	cr_expect_eq(table_push(&t, 0, 64, EVERYTHING), 0, "none is marked");
 	p.header->push_from = UINT32_MAX;
 	cr_expect_eq(table_push(&t, 0, 64, EVERYTHING), 0);
+	p.dirty_words[0] |= 4;
+	cr_expect_eq(table_push(&t, 0, 64, EVERYTHING), 0, "nor in the word that is named");
+	p.dirty_words[0] = 0;
+	p.dirty[MANY / 64] |= 1ull << 63;
+	p.dirty_words[MANY / 64 / 64] |= 1ull << MANY / 64 % 64;
+	cr_expect_eq(table_push(&t, 0, 64, EVERYTHING), 0, "there is no such entry");
+	p.dirty[MANY / 64] = p.dirty_words[MANY / 64 / 64] = 0;
 	p.header->dirty = UINT32_MAX;
 	cr_expect_eq(table_dirty(&t, 0), MANY);
 	p.header->dirty = 0;
