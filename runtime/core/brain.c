@@ -352,6 +352,8 @@ static void brain_on_tick(struct brain *b, struct brain_outputs *out)
 	if (gap == 0 && b->turn)
 		return; /* the same turn continues */
 	b->turn++;
+	for (uint64_t left = b->watched; left;)
+		b->looked[brain_take_slot(&left)]++;
 	b->last_tick_ns = b->now;
 	if (gap > b->config.stall_ns) {
 		/* What came meanwhile has been drained by the caller; what is missing may yet come.

@@ -78,6 +78,9 @@ struct brain {
 	uint64_t open_slots;                 /**< bit per open slot */
 	uint64_t slots[HAVEN_INSTANCES_MAX]; /**< the same, by instance */
 	uint16_t mirror_cursor;              /**< slot to serve first in the next step */
+	uint64_t
+		watched; /**< bit per instance: the caller looks at its lanes since the last tick */
+	uint64_t looked[HAVEN_INSTANCES_MAX]; /**< turns in which he did */
 
 	bool plan_due, beat_now;
 	uint32_t beat_to; /**< nodes that get a beat at once, and they alone */
@@ -90,6 +93,12 @@ struct brain {
 	uint64_t view_pushed_ns[HAVEN_NODES_MAX];
 	uint64_t no_successor; /**< instances already reported as such in this epoch */
 };
+
+/** The instance's gate is being shut, and the caller has not said yet that it is. */
+static inline bool brain_closing_gate(const struct brain *b, unsigned i)
+{
+	return b->closing[i].reason != REASON_NONE && !b->closing[i].shut;
+}
 
 /** Epochs grow slower than microseconds pass, so what was decided while this node ran, even if
  *  everybody who knew it has forgotten, stays below a floor that grows with time. */

@@ -390,7 +390,8 @@ static unsigned brain_pump(struct brain *b, unsigned n, unsigned budget, struct 
 			continue;
 		mirror_tx_on_time(t, rto > BRAIN_RTO_MIN_NS ? rto : BRAIN_RTO_MIN_NS, b->run);
 		while (made < budget && brain_room(out, 1) &&
-		       mirror_tx_next(t, s->committed, s->per_frame, b->turn, b->run, &m)) {
+		       mirror_tx_next(t, s->committed, s->per_frame, b->looked[s->stream.instance],
+				      b->run, &m)) {
 			f = brain_frame(b, out, FRAME_MIRROR, t->node, (uint16_t)n);
 			if (!f)
 				break; /* as if lost */
@@ -438,6 +439,12 @@ static void brain_holder_tick(struct brain *b, struct brain_outputs *out)
 	for (unsigned i = 0; i < b->config.n_instances; i++)
 		if (holds[i])
 			brain_judge_secondaries(b, i, out);
+	/* While a gate is shut the caller looks at its lanes no more, but its worker may still
+	 * commit, and transfers read what it did: no END until he has looked again. */
+	b->watched = 0;
+	for (unsigned i = 0; i < b->config.n_instances; i++)
+		if (holds[i] && (b->role[i] == HAVEN_PRIMARY || brain_closing_gate(b, i)))
+			b->watched |= instance_bit(i);
 }
 
 void brain_mirror_tick(struct brain *b, struct brain_outputs *out)

@@ -64,6 +64,8 @@ static void brain_tell_role(struct brain *b, unsigned i, enum haven_role role,
 	o->node = b->agree.view.instance[i].holder;
 	o->epoch = b->agree.view.epoch;
 	o->valid_until_ns = role == HAVEN_PRIMARY ? b->lease.until_ns : 0;
+	if (role != HAVEN_PRIMARY && !brain_closing_gate(b, i))
+		b->watched &= ~instance_bit(i);
 	b->role[i] = (uint8_t)role;
 	b->role_epoch[i] = b->agree.view.epoch;
 }
@@ -200,6 +202,7 @@ void brain_role_on_gate_closed(struct brain *b, unsigned i, struct brain_outputs
 {
 	HAVEN_ASSERT(i < b->config.n_instances);
 	b->closing[i].shut = true;
+	b->watched &= ~instance_bit(i);
 	brain_progress_closing(b, i, out);
 }
 

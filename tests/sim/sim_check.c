@@ -155,11 +155,14 @@ static bool check_majority_remembers(const struct sim_world *w, const uint64_t *
 }
 
 /* A majority has forgotten what it decided under this epoch: the other view stands now, and what
- * followed the forgotten one is forgotten with it. */
-static void check_decided_again(struct sim_world *w, unsigned node, uint64_t epoch)
+ * followed the forgotten one is forgotten with it. A formation lies above every epoch before it. */
+static void check_decided_again(struct sim_world *w, unsigned node, uint64_t epoch, bool formation)
 {
 	struct sim_check *c = &w->check;
 
+	if (formation)
+		sim_fail(w, SIM_C3, node, SIM_NONE,
+			 "a formation uses an epoch again (its, highest)", epoch, c->view.epoch, 0);
 	if (epoch < c->view.epoch &&
 	    check_majority_remembers(w, c->view_of[c->view.epoch % SIM_EPOCHS].life))
 		sim_fail(
@@ -210,7 +213,7 @@ void sim_check_view(struct sim_world *w, struct sim_node *n)
 			 c->view.epoch, 0);
 	again = c->view_of[place].epoch == v->epoch && c->view_of[place].digest != digest;
 	if (again)
-		check_decided_again(w, node, v->epoch);
+		check_decided_again(w, node, v->epoch, v->formation);
 	if (again || c->view_of[place].epoch < v->epoch) {
 		c->view_of[place].epoch = v->epoch;
 		c->view_of[place].digest = digest;
