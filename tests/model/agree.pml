@@ -444,7 +444,8 @@ inline catch_up(h, n)
 #define HAS(h, n, new) (HAS_1(h, 0, new) || HAS_1(h, 1, new) || HAS_1(h, 2, new))
 #define HAS_1(h, n, new) ((n) != (h) && (got[PAIR(h, n)] & (new)))
 #else
-#define HAS(h, n, new) (n == h || !ASKED(h, n) || got_whole[PAIR(h, n)] && (got[PAIR(h, n)] & (new)))
+#define HAS(h, n, new) (n == h || !ASKED(h, n) || \
+	got_whole[PAIR(h, n)] && (got[PAIR(h, n)] & (new)))
 #endif
 #ifdef M_DROPPED_WITHOUT_A_VIEW
 #define DROPPED(n) (source[n] == 0)
