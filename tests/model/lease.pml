@@ -42,6 +42,11 @@
 #ifndef THIRD
 #define THIRD 1
 #endif
+#ifdef LIVELY
+#define LAST_LEARNS
+#define BEATS 1
+#define RESTARTS 0
+#endif
 #ifndef BEATS
 #define BEATS 2
 #endif
@@ -684,7 +689,7 @@ init {
  * run renewed     normal -DBEATS=2 -DRESTARTS=0 | failover, votes and releases around renewals
  * run restarted   normal -DBEATS=1 -DRESTARTS=1 | any node loses its memory at any step
  * run named_again normal -DL=3 -DEPOCHS=3 -DSECOND=0 -DBEATS=1 -DRESTARTS=0 | holder kept, then not
- * run served      normal -DLIVELY -DLAST_LEARNS -DBEATS=1 -DRESTARTS=0 ltl:served | liveness
+ * run served      normal -DLIVELY ltl:served | liveness
  * run both        full   -DBEATS=2 -DRESTARTS=1 | renewals and a restart
  * run told        full   -DBEATS=1 -DRESTARTS=1 -DLAST_LEARNS | new holder is told by another
  * run rates       full   -DBEATS=2 -DRESTARTS=0 -DALL_RATES | every combination of clock rates
@@ -694,7 +699,7 @@ init {
  * run three_nodes full   -DL=3 -DEPOCHS=3 -DTHIRD=2 -DBEATS=1 -DRESTARTS=0 | each node in its turn
  *
  * mutant M_LEASE_FROM_REPLY       C1 -DRESTARTS=0 | lease counted from the reply
- * mutant M_OLD_ECHO_EXTENDS       C1 -DRESTARTS=0 | replayed echo of an old beat taken for the newest
+ * mutant M_OLD_ECHO_EXTENDS       C1 -DRESTARTS=0 | replayed echo of an old beat extends
  * mutant M_PROMISE_SHORTER        C1 -DRESTARTS=0 | promise shorter than the lease
  * mutant M_NO_RATE                C1 -DRESTARTS=0 | clock rates left out
  * mutant M_NO_GUARD               C1 -DRESTARTS=0 | guard left out
@@ -710,8 +715,8 @@ init {
  * mutant M_RELEASED_BEFORE_SHUT   C1 -DRESTARTS=0 | role released before the gate is shut
  * mutant M_RELEASED_WITHOUT_GUARD C1 -DRESTARTS=0 | released at the lease's end, no guard later
  * mutant M_AMNESIC_VOTES          C1 -DBEATS=1    | a voter that forgot keeps its vote
- * mutant M_REPLAY_TO_LATER_LIFE   C1 -DL=3 -DEPOCHS=3 -DTHIRD=2 -DBEATS=1 | frame to an earlier life taken
- * mutant M_SLOT_HANGS             served -DLIVELY -DLAST_LEARNS -DBEATS=1 -DRESTARTS=0 ltl:served | a vote is never brought to an end
- * mutant M_RELEASED_KEPT          served -DLIVELY -DLAST_LEARNS -DBEATS=1 -DRESTARTS=0 ltl:served | nobody follows who released
- * mutant M_STALE_RELEASE          C1 -DL=3 -DEPOCHS=3 -DSECOND=0 -DBEATS=1 -DRESTARTS=0 | stale hand-over
+ * mutant M_REPLAY_TO_LATER_LIFE   C1 -DL=3 -DEPOCHS=3 -DTHIRD=2 -DBEATS=1 | earlier life
+ * mutant M_SLOT_HANGS             served -DLIVELY ltl:served | a vote is never brought to an end
+ * mutant M_RELEASED_KEPT          served -DLIVELY ltl:served | nobody follows who released
+ * mutant M_STALE_RELEASE          C1 -DL=3 -DEPOCHS=3 -DSECOND=0 -DBEATS=1 -DRESTARTS=0 | stale
  */
