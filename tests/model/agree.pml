@@ -552,11 +552,12 @@ end:
 
 /*
  * run pair       normal -DWITNESS                            | two nodes and a witness, three views
- * run joining    normal -DWITNESS -DEPOCHS=2 -DSYNC_1=1 -DRESTARTS=2 -DWRITES=2 | a copy is made
+ * run joining    normal -DWITNESS -DEPOCHS=2 -DSYNC_1=1 -DRESTARTS=1 -DWRITES=2 | a copy is made
  * run ballots    normal -DWITNESS -DEPOCHS=2 -DBALLOTS=3     | three ballots
  * run three      normal -DEPOCHS=2 -DSYNC_1=7 -DWRITES=2     | three nodes, all in sync
  * run amnesia    normal -DEPOCHS=2 -DRESTARTS=1              | three nodes, one loses its memory
  * run pair_dies  full   -DWITNESS -DRESTARTS=1               | three views and a restart
+ * run joining_2  full   -DWITNESS -DEPOCHS=2 -DSYNC_1=1 -DRESTARTS=2 -DWRITES=2 | and made again
  * run pair_four  full   -DWITNESS -DEPOCHS=4                 | to and fro and again
  * run three_all  full   -DEPOCHS=2 -DSYNC_1=7 -DRESTARTS=2   | three nodes, two lose their memory
  *
