@@ -444,7 +444,8 @@ inline catch_up(h, n)
 #define HAS(h, n, new) (HAS_1(h, 0, new) || HAS_1(h, 1, new) || HAS_1(h, 2, new))
 #define HAS_1(h, n, new) ((n) != (h) && (got[PAIR(h, n)] & (new)))
 #else
-#define HAS(h, n, new) (n == h || !ASKED(h, n) || got_whole[PAIR(h, n)] && (got[PAIR(h, n)] & (new)))
+#define HAS(h, n, new) (n == h || !ASKED(h, n) || \
+	got_whole[PAIR(h, n)] && (got[PAIR(h, n)] & (new)))
 #endif
 #ifdef M_DROPPED_WITHOUT_A_VIEW
 #define DROPPED(n) (source[n] == 0)
@@ -551,11 +552,12 @@ end:
 
 /*
  * run pair       normal -DWITNESS                            | two nodes and a witness, three views
- * run joining    normal -DWITNESS -DEPOCHS=2 -DSYNC_1=1 -DRESTARTS=2 -DWRITES=2 | a copy is made
+ * run joining    normal -DWITNESS -DEPOCHS=2 -DSYNC_1=1 -DRESTARTS=1 -DWRITES=2 | a copy is made
  * run ballots    normal -DWITNESS -DEPOCHS=2 -DBALLOTS=3     | three ballots
  * run three      normal -DEPOCHS=2 -DSYNC_1=7 -DWRITES=2     | three nodes, all in sync
  * run amnesia    normal -DEPOCHS=2 -DRESTARTS=1              | three nodes, one loses its memory
  * run pair_dies  full   -DWITNESS -DRESTARTS=1               | three views and a restart
+ * run joining_2  full   -DWITNESS -DEPOCHS=2 -DSYNC_1=1 -DRESTARTS=2 -DWRITES=2 | and made again
  * run pair_four  full   -DWITNESS -DEPOCHS=4                 | to and fro and again
  * run three_all  full   -DEPOCHS=2 -DSYNC_1=7 -DRESTARTS=2   | three nodes, two lose their memory
  *
@@ -563,18 +565,18 @@ end:
  * mutant M_ACCEPTED_VALUE_IGNORED    C2 -DWITNESS -DEPOCHS=2 | higher ballot brings its own value
  * mutant M_PROMISE_BROKEN            C2 -DWITNESS -DEPOCHS=2 | voter accepts below its promise
  * mutant M_ANYBODY_COORDINATES       C2 -DWITNESS -DEPOCHS=2 | first ballot without a first phase
- * mutant M_FORGOTTEN_VOTE_COUNTS     C2 -DWITNESS -DEPOCHS=2 -DRESTARTS=1 | voter forgets, votes again
- * mutant M_OTHER_LIFE_VOTES          C2 -DWITNESS -DEPOCHS=2 -DRESTARTS=1 | vote of another life counts
+ * mutant M_FORGOTTEN_VOTE_COUNTS     C2 -DWITNESS -DEPOCHS=2 -DRESTARTS=1 | votes again
+ * mutant M_OTHER_LIFE_VOTES          C2 -DWITNESS -DEPOCHS=2 -DRESTARTS=1 | of another life
  * mutant M_OLD_VIEW_ADOPTED          C3 -DWITNESS -DEPOCHS=2 | a replayed view is taken for news
- * mutant M_PROMOTED_NOT_IN_SYNC      C8 -DWITNESS -DEPOCHS=2 -DSYNC_1=1 | successor has no whole copy
+ * mutant M_PROMOTED_NOT_IN_SYNC      C8 -DWITNESS -DEPOCHS=2 -DSYNC_1=1 | copy not whole
  * mutant M_JOINS_WHEN_ASKED          C8 -DWITNESS -DSYNC_1=1 | joins before its copy is whole
  * mutant M_ACKED_BY_ITSELF           C5 -DWITNESS -DEPOCHS=2 | told before anybody else has it
- * mutant M_ACKED_BY_ONE              C5 -DEPOCHS=2 -DSYNC_1=7 | told when one in sync has it, not all
+ * mutant M_ACKED_BY_ONE              C5 -DEPOCHS=2 -DSYNC_1=7 | told when one in sync has it
  * mutant M_DROPPED_WITHOUT_A_VIEW    C5 -DWITNESS -DEPOCHS=2 | secondary left out, no view decided
  * mutant M_ADDED_BEFORE_IT_CAUGHT_UP C5 -DWITNESS -DEPOCHS=2 -DSYNC_1=1 | in sync too early
- * mutant M_JOINING_NOT_ASKED         C5 -DWITNESS -DEPOCHS=2 -DSYNC_1=1 | told without who is joining
- * mutant M_PROPOSED_NOT_ASKED        C5 -DWITNESS -DEPOCHS=2 -DSYNC_1=1 | told without who may be in
- * mutant M_EARLIER_SESSION_COUNTS    C5 -DWITNESS -DEPOCHS=2 -DSYNC_1=1 | acknowledged before emptied
+ * mutant M_JOINING_NOT_ASKED         C5 -DWITNESS -DEPOCHS=2 -DSYNC_1=1 | joining has it not
+ * mutant M_PROPOSED_NOT_ASKED        C5 -DWITNESS -DEPOCHS=2 -DSYNC_1=1 | proposed has it not
+ * mutant M_EARLIER_SESSION_COUNTS    C5 -DWITNESS -DEPOCHS=2 -DSYNC_1=1 | since emptied
  * mutant M_RESTARTED_STAYS_IN_SYNC   C5 -DWITNESS -DEPOCHS=2 -DRESTARTS=1 | in sync, with no memory
  * mutant M_NOT_EMPTIED               C7 -DWITNESS            | new copy keeps what was given up
  */

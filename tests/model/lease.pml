@@ -19,6 +19,7 @@
  * Checked
  *   C1  at most one node emits at any instant: who begins finds the others silent   in emit()
  *   C3  who emits knows the newest view in which anybody emitted                    in clock()
+ *   C11 -DLIVELY: when faults end and a majority is connected, some gate opens      served
  *
  * What is left out, and why that is sound
  *   Ballots: each epoch has one value. Single-decree Paxos among voters with memory decides no
@@ -40,6 +41,11 @@
 #endif
 #ifndef THIRD
 #define THIRD 1
+#endif
+#ifdef LIVELY
+#define LAST_LEARNS
+#define BEATS 1
+#define RESTARTS 0
 #endif
 #ifndef BEATS
 #define BEATS 2
@@ -342,6 +348,11 @@ inline wait_of(v, out)
 }
 
 /* agree_commit() */
+#ifdef LAST_LEARNS
+#define STARTS_MATTER(n, e) true
+#else
+#define STARTS_MATTER(n, e) ((e) != EPOCHS || n == LAST)
+#endif
 #define FORGET_LAST(n, timer) timer = (epoch[n] == EPOCHS -> 0 : timer)
 inline adopt(n, e, start)
 {
@@ -354,7 +365,7 @@ inline adopt(n, e, start)
 #ifdef M_STARTS_AT_ONCE
 	:: else -> act_from[n] = 0
 #else
-	:: else -> act_from[n] = (e == EPOCHS && n != LAST -> 0 : start)
+	:: else -> act_from[n] = (STARTS_MATTER(n, e) -> start : 0)
 #endif
 	fi;
 	epoch[n] = e;
@@ -406,10 +417,16 @@ inline tally_one(n, x)
 }
 #endif
 
-/* brain_agree_on_view(): a committed view from somebody who knows it. */
+/* brain_agree_on_view(): a committed view from somebody who knows it. Who holds the last view
+ * counts the votes itself, which is never later; -DLAST_LEARNS: it may also be told. */
+#ifdef LAST_LEARNS
+#define MAY_LEARN(n, e) true
+#else
+#define MAY_LEARN(n, e) ((e) != EPOCHS || n != LAST)
+#endif
 inline learn(n, m)
 {
-	epoch[m] > epoch[n] && (epoch[m] != EPOCHS || n != LAST) ->
+	epoch[m] > epoch[n] && MAY_LEARN(n, epoch[m]) ->
 	w = STRETCH(act_from[m]);
 	w = STRETCH(w);
 	adopt(n, epoch[m], w);
@@ -518,6 +535,123 @@ inline restart(n)
 	:: atomic { restart(n) } \
 	MINORITY(n)
 
+/* ---- liveness -------------------------------------------------------------------------------- */
+
+/* -DLIVELY: at some time faults end (calm), and one node, or none, is gone for good. From then on
+ * each node has its turn once per tick: it listens to everybody, echoes, counts, votes, sends. The
+ * holder of the last view is not the one that is gone and has its memory, and so has a majority:
+ * otherwise the model would need one view more. */
+#ifdef LIVELY
+bool calm;
+byte gone = NONE;
+byte turn; /* of node 0, 1, 2, of time */
+#define UP(n) (gone != (n))
+#define USEFUL(n) HELPS(n, gone)
+#define MAY_CALM(g) (HELPS(LAST, g) && HELPS(0, g) + HELPS(1, g) + HELPS(2, g) > 1)
+#define HELPS(n, g) ((g) != (n) && life[n] == 0)
+#define SERVES(n) (UP(n) && OPEN(n))
+ltl served { [] (calm -> <> (SERVES(0) || SERVES(1) || SERVES(2))) }
+
+inline listen(n, m)
+{
+	if
+	:: UP(m) ->
+		if
+		:: learn(n, m)
+		:: else
+		fi;
+		if
+		:: epoch[m] != 0 ->
+			if
+			:: take(n, m, life[m], epoch[m], 1)
+			:: else
+			fi
+		:: else
+		fi;
+		if
+		:: echo(n, m, 1)
+		:: else
+		fi
+	:: else
+	fi
+}
+
+/* brain_slot_hangs(): what anybody has accepted is brought to an end, too. */
+#ifdef M_SLOT_HANGS
+#define HANGS(n, x) false
+#else
+#define HANGS(n, x) (UP(x) && VOTES(x, epoch[n]))
+#endif
+#ifdef M_RELEASED_KEPT
+#define GIVEN_UP(n) false
+#else
+#define GIVEN_UP(n) RELEASED(holder[epoch[n]], epoch[n])
+#endif
+#define SUSPECTS(n) (holder[epoch[n]] != n && !USEFUL(holder[epoch[n]]) || GIVEN_UP(n))
+inline vote(n, x, y)
+{
+	if
+	:: epoch[n] != 0 && (SUSPECTS(n) || HANGS(n, x) || HANGS(n, y)) ->
+		if
+		:: accept(n)
+		:: else
+		fi
+	:: else
+	fi
+}
+
+inline count(n, x)
+{
+	if
+	:: UP(x) ->
+		if
+		:: tally(n, n, x)
+		:: else
+		fi
+	:: else
+	fi
+}
+
+/* A new beat: whatever was said of the one before is of no use any more. */
+inline beat(h)
+{
+	sent[h] = 0;
+	heard[AT(0, h)] = 0; heard[AT(1, h)] = 0; heard[AT(2, h)] = 0;
+	grants[AT(0, h)] = 0; grants[AT(1, h)] = 0; grants[AT(2, h)] = 0;
+	if
+	:: send(h)
+	:: else
+	fi
+}
+
+#define NODE(n, x, y) \
+	do \
+	:: atomic { calm && turn == n -> \
+		if \
+		:: UP(n) -> listen(n, x); listen(n, y); vote(n, x, y); count(n, x); count(n, y); beat(n) \
+		:: else \
+		fi; \
+		turn = n + 1 \
+	} \
+	od
+active proctype node_0() { byte w, w2; NODE(0, 1, 2) }
+active proctype node_1() { byte w, w2; NODE(1, 0, 2) }
+active proctype node_2() { byte w, w2; NODE(2, 0, 1) }
+active proctype time()
+{
+	do
+	:: atomic { calm && turn == N ->
+		tick();
+		turn = 0
+	}
+	od
+}
+#define GO_CALM(g) :: atomic { MAY_CALM(g) -> gone = g; calm = true; break }
+#define GO_CALM_SOMEHOW GO_CALM(0) GO_CALM(1) GO_CALM(2) GO_CALM(NONE)
+#else
+#define GO_CALM_SOMEHOW
+#endif
+
 init {
 	byte w, w2;
 
@@ -539,12 +673,15 @@ init {
 #if EPOCHS > 2 && SECOND == 1
 	LEASED(1, 0, 2)
 #endif
+#ifndef LIVELY
 	:: d_step { emit(0, 1, 2) }
 	:: d_step { emit(1, 0, 2) }
 	:: d_step { emit(2, 0, 1) }
+#endif
 	VOTER(0, 1, 2)
 	VOTER(1, 0, 2)
 	VOTER(2, 0, 1)
+	GO_CALM_SOMEHOW
 	od
 }
 
@@ -552,7 +689,9 @@ init {
  * run renewed     normal -DBEATS=2 -DRESTARTS=0 | failover, votes and releases around renewals
  * run restarted   normal -DBEATS=1 -DRESTARTS=1 | any node loses its memory at any step
  * run named_again normal -DL=3 -DEPOCHS=3 -DSECOND=0 -DBEATS=1 -DRESTARTS=0 | holder kept, then not
+ * run served      normal -DLIVELY ltl:served | liveness
  * run both        full   -DBEATS=2 -DRESTARTS=1 | renewals and a restart
+ * run told        full   -DBEATS=1 -DRESTARTS=1 -DLAST_LEARNS | new holder is told by another
  * run rates       full   -DBEATS=2 -DRESTARTS=0 -DALL_RATES | every combination of clock rates
  * run drift       full   -DBEATS=1 -DRESTARTS=1 -DDRIFT_VARIES | clock rates that change
  * run admitted    full   -DL=3 -DEPOCHS=3 -DSECOND=0 -DBEATS=1 -DRESTARTS=1 | restarted, named anew
@@ -560,7 +699,7 @@ init {
  * run three_nodes full   -DL=3 -DEPOCHS=3 -DTHIRD=2 -DBEATS=1 -DRESTARTS=0 | each node in its turn
  *
  * mutant M_LEASE_FROM_REPLY       C1 -DRESTARTS=0 | lease counted from the reply
- * mutant M_OLD_ECHO_EXTENDS       C1 -DRESTARTS=0 | replayed echo of an old beat taken for the newest
+ * mutant M_OLD_ECHO_EXTENDS       C1 -DRESTARTS=0 | replayed echo of an old beat extends
  * mutant M_PROMISE_SHORTER        C1 -DRESTARTS=0 | promise shorter than the lease
  * mutant M_NO_RATE                C1 -DRESTARTS=0 | clock rates left out
  * mutant M_NO_GUARD               C1 -DRESTARTS=0 | guard left out
@@ -576,6 +715,8 @@ init {
  * mutant M_RELEASED_BEFORE_SHUT   C1 -DRESTARTS=0 | role released before the gate is shut
  * mutant M_RELEASED_WITHOUT_GUARD C1 -DRESTARTS=0 | released at the lease's end, no guard later
  * mutant M_AMNESIC_VOTES          C1 -DBEATS=1    | a voter that forgot keeps its vote
- * mutant M_REPLAY_TO_LATER_LIFE   C1 -DL=3 -DEPOCHS=3 -DTHIRD=2 -DBEATS=1 | frame to an earlier life taken
- * mutant M_STALE_RELEASE          C1 -DL=3 -DEPOCHS=3 -DSECOND=0 -DBEATS=1  -DRESTARTS=0 | stale hand-over
+ * mutant M_REPLAY_TO_LATER_LIFE   C1 -DL=3 -DEPOCHS=3 -DTHIRD=2 -DBEATS=1 | earlier life
+ * mutant M_SLOT_HANGS             served -DLIVELY ltl:served | a vote is never brought to an end
+ * mutant M_RELEASED_KEPT          served -DLIVELY ltl:served | nobody follows who released
+ * mutant M_STALE_RELEASE          C1 -DL=3 -DEPOCHS=3 -DSECOND=0 -DBEATS=1 -DRESTARTS=0 | stale
  */
