@@ -66,6 +66,8 @@ static void output_event(struct haven_node *n, const struct brain_output *o, uin
 	e.c = o->c;
 	if (o->text)
 		snprintf(e.detail, sizeof(e.detail), "%s", o->text);
+	if (o->note == NOTE_FENCED)
+		snprintf(e.detail, sizeof(e.detail), "%s", n->local.fence_word);
 	if (o->note == NOTE_VIEW)
 		n->publish.dirty = true;
 	publish_event(n, &e, now);
