@@ -50,6 +50,7 @@ static const char *const kind_names[] = {
 	[EVENT_LINK_CLEAR] = "link-clear",
 	[EVENT_LINK_HELD] = "link-held",
 	[EVENT_PEER_HELD] = "peer-held",
+	[EVENT_COMPONENT_POLLS] = "component-polls",
 	[EVENT_FENCED] = "fenced",
 	[EVENT_FENCE_REVOKED] = "fence-revoked",
 };
@@ -316,6 +317,9 @@ static bool say_component(struct sentence *s, const struct event *e)
 	case EVENT_COMPONENT_STUCK:
 		say(s, "component %s is alive but has not polled for %s", e->detail,
 		    time_word(e->a).text);
+		return true;
+	case EVENT_COMPONENT_POLLS:
+		say(s, "component %s polls again, after %s", e->detail, time_word(e->a).text);
 		return true;
 	case EVENT_CLIENT_REFUSED:
 		say(s, "an application was refused: %s", e->detail);

@@ -64,6 +64,7 @@ enum event_kind {
 	EVENT_FENCED,        /**< node: proven dead from outside, its vote counts as given; a = its
 				  life, b = 0 operator, 1 command; detail = who or what */
 	EVENT_FENCE_REVOKED, /**< node: proven dead, and heard all the same; a = its life */
+	EVENT_COMPONENT_POLLS, /**< was stuck, all of its workers poll again; a = it was for ns */
 	EVENT_KIND_COUNT
 };
 

@@ -81,6 +81,7 @@ struct local_component {
 	struct local_component *next_retired;
 	enum local_state state;
 	bool stuck;
+	uint64_t stuck_ns;    /**< when it was last seen to poll before it was stuck */
 	bool adopted;         /**< claimed under a handle from an earlier node */
 	uint8_t workers;      /**< bit per worker slot of the client: watched */
 	uint8_t dead_workers; /**< subset: marked */
