@@ -27,6 +27,7 @@ const struct command *const commands[] = {
 	&command_events,
 	&command_counters,
 	&command_switchover,
+	&command_confirm_dead,
 	&command_node_list,
 	&command_instance_list,
 	&command_component_list,

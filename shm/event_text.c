@@ -50,6 +50,9 @@ static const char *const kind_names[] = {
 	[EVENT_LINK_CLEAR] = "link-clear",
 	[EVENT_LINK_HELD] = "link-held",
 	[EVENT_PEER_HELD] = "peer-held",
+	[EVENT_COMPONENT_POLLS] = "component-polls",
+	[EVENT_FENCED] = "fenced",
+	[EVENT_FENCE_REVOKED] = "fence-revoked",
 };
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(kind_names) == EVENT_KIND_COUNT, "a label for every kind");
 
@@ -251,6 +254,16 @@ static bool say_cluster(struct sentence *s, const struct event *e, const struct 
 		say(s, "peer %s silent for %s (limit %s): suspected", node.text,
 		    time_word(e->a).text, time_word(e->b).text);
 		break;
+	case EVENT_FENCED:
+		say(s, "node %s is dead by the word of %s: its vote counts as given", node.text,
+		    e->b ? "the fence command" : "an operator");
+		break;
+	case EVENT_FENCE_REVOKED:
+		say(s,
+		    "ALARM: node %s was confirmed dead and is heard all the same; its vote is its "
+		    "own again",
+		    node.text);
+		break;
 	case EVENT_PEER_HELD:
 		say(s,
 		    "peer %s keeps coming and going (%llu times): nothing new is given to it "
@@ -304,6 +317,9 @@ static bool say_component(struct sentence *s, const struct event *e)
 	case EVENT_COMPONENT_STUCK:
 		say(s, "component %s is alive but has not polled for %s", e->detail,
 		    time_word(e->a).text);
+		return true;
+	case EVENT_COMPONENT_POLLS:
+		say(s, "component %s polls again, after %s", e->detail, time_word(e->a).text);
 		return true;
 	case EVENT_CLIENT_REFUSED:
 		say(s, "an application was refused: %s", e->detail);

@@ -59,8 +59,12 @@ enum event_kind {
 	EVENT_LINK_GRAY,          /**< node, a = link: works, loses b percent of the heartbeats */
 	EVENT_LINK_CLEAR,         /**< node, a = link: no longer gray, loses b percent */
 	EVENT_LINK_HELD,          /**< node, a = link: flaps, counts as up again in b ns */
-	EVENT_PEER_HELD, /**< node: comes and goes, gets nothing new to do for a ns; b = times
-			      it has gone */
+	EVENT_PEER_HELD,     /**< node: comes and goes, gets nothing new to do for a ns; b = times
+				  it has gone */
+	EVENT_FENCED,        /**< node: proven dead from outside, its vote counts as given; a = its
+				  life, b = 0 operator, 1 command; detail = who or what */
+	EVENT_FENCE_REVOKED, /**< node: proven dead, and heard all the same; a = its life */
+	EVENT_COMPONENT_POLLS, /**< was stuck, all of its workers poll again; a = it was for ns */
 	EVENT_KIND_COUNT
 };
 

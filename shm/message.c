@@ -136,6 +136,10 @@ static void terminate(struct message *m)
 		m->u.switchover.instance[HAVEN_NAME_MAX - 1] = 0;
 		m->u.switchover.to[HAVEN_NAME_MAX - 1] = 0;
 		break;
+	case MESSAGE_CONFIRM_DEAD:
+		m->u.confirm.node[HAVEN_NAME_MAX - 1] = 0;
+		m->u.confirm.why[sizeof(m->u.confirm.why) - 1] = 0;
+		break;
 	default:
 		break;
 	}

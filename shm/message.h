@@ -25,8 +25,9 @@ enum message_type {
 	MESSAGE_WORKER,     /**< a worker slot was claimed: watch it (reply after it is watched).
 				 Handle 0: a reader of the registry that belongs to no component */
 	MESSAGE_DEREGISTER,
-	MESSAGE_SWITCHOVER, /**< command: move an instance; reply when accepted or refused */
-	MESSAGE_PING,       /**< command: is the poll loop alive; reply after one turn */
+	MESSAGE_SWITCHOVER,   /**< command: move an instance; reply when accepted or refused */
+	MESSAGE_PING,         /**< command: is the poll loop alive; reply after one turn */
+	MESSAGE_CONFIRM_DEAD, /**< command: an operator says that the other voter is dead */
 	MESSAGE_TYPE_COUNT
 };
 
@@ -64,6 +65,10 @@ struct message {
 			char instance[HAVEN_NAME_MAX]; /**< "" : every instance this node holds */
 			char to[HAVEN_NAME_MAX];       /**< node name; "" : the planner's choice */
 		} switchover;
+		struct {
+			char node[HAVEN_NAME_MAX];
+			char why[64]; /**< who says so, and why; for the event */
+		} confirm;
 	} u;
 	char text[ERROR_TEXT_MAX]; /**< reply: the sentence of a refusal */
 };

@@ -360,7 +360,8 @@ int agree_promises(const struct agree *a, const struct agree_config *c, const st
 			digest = v->digest;
 		}
 	}
-	if (!agree_quorum(c, with, without))
+	with |= f->fenced;
+	if (!agree_quorum(c, with, without & ~f->fenced))
 		return 0;
 	*formation = (unsigned)__builtin_popcount(with) < agree_majority(c);
 	if (!best)
@@ -425,6 +426,8 @@ static bool agree_tally(const struct agree *a, const struct agree_config *c,
 		else if (v->amnesic)
 			without |= node_bit(n);
 	}
+	with |= f->fenced;
+	without &= ~f->fenced;
 	if (!agree_quorum(c, with, without))
 		return false;
 	if ((unsigned)__builtin_popcount(with) >= agree_majority(c))

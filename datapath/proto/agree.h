@@ -18,6 +18,12 @@
  *   - The coordinator of a view (agree_coordinator) may use the first ballot without asking for
  *     promises: nobody else can have been promised anything lower.
  *
+ *   - Two voters without a third need both, so neither can go on alone. One that has proof from
+ *     outside that the other's life, as the view names it, has ended (agree_facts.fenced) counts
+ * its vote as given. Whatever the dead one helped to choose this voter has accepted, too, so its
+ * own acceptor state is all there is to know. Its promises are waited for all the same: a proof
+ * that was a mistake makes no second holder, unless each side was given one.
+ *
  * Voters check a proposal against their own knowledge (agree_acceptable): a holder is displaced
  * only when it released the instance in this very epoch, is suspected by the voter itself, or
  * restarted; only a node with an intact in-sync copy is named holder; only the holder adds to its
@@ -80,6 +86,7 @@ struct agree_facts {
 	uint64_t own_incarnation;
 	uint64_t own_released; /**< instances this node gave up in the current epoch */
 	uint64_t own_lost;     /**< instances whose in-sync copy is gone here */
+	uint32_t fenced;       /**< other voters whose life in the view has provably ended */
 	bool amnesic_ready;    /**< this voter has no memory, and its silence is over */
 };
 

@@ -137,6 +137,7 @@ void brain_facts(const struct brain *b, struct agree_facts *f)
 	f->own_released = b->released;
 	f->own_lost = ~b->complete;
 	f->amnesic_ready = brain_amnesic_ready(b);
+	f->fenced = brain_fenced(b);
 }
 
 /* May this voter's echo be a promise to the node? Not once it has voted to displace it. */
@@ -284,6 +285,7 @@ static void brain_on_frame(struct brain *b, const struct brain_event *e, struct 
 	}
 	if (verdict != PEER_TAKE && verdict != PEER_PROVEN)
 		return;
+	brain_fence_on_heard(b, f->src, out);
 	switch ((enum frame_type)f->type) {
 	case FRAME_BEAT:
 		brain_on_beat(b, f->src);
@@ -396,6 +398,9 @@ static void brain_on_event(struct brain *b, const struct brain_event *e, struct 
 		break;
 	case BRAIN_APPLIED:
 		brain_mirror_on_applied(b, e);
+		break;
+	case BRAIN_FENCED:
+		brain_fence_on_proof(b, e, out);
 		break;
 	case BRAIN_SWITCHOVER:
 		brain_role_on_switchover(b, e->instance, e->node, out);

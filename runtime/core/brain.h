@@ -49,6 +49,9 @@ struct brain_config {
 	} instance[HAVEN_INSTANCES_MAX];
 };
 
+/** Who proves that a node has ended: NOTE_FENCED.b. */
+enum brain_proof { BRAIN_PROOF_OPERATOR = 0, BRAIN_PROOF_COMMAND };
+
 enum brain_event_kind {
 	BRAIN_TICK = 0,    /**< time has passed, ports are drained */
 	BRAIN_FRAME,       /**< an authenticated frame for this node came on `link` */
@@ -63,6 +66,8 @@ enum brain_event_kind {
 				with the final values, right before BRAIN_GATE_CLOSED */
 	BRAIN_APPLIED,     /**< secondary: answer to OUT_APPLY/OUT_RESET: applied up to `seq`;
 				`up` false: it could not be applied (full, malformed) */
+	BRAIN_FENCED,      /**< somebody outside says that the life `seq` of `node` has ended,
+				seen from epoch `epoch`; `count`: enum brain_proof */
 	BRAIN_SWITCHOVER,  /**< operator: move `instance` to `node` (HAVEN_NODE_NONE: any) */
 };
 
@@ -76,7 +81,7 @@ struct brain_event {
 	uint32_t shape;              /**< BRAIN_SLOT_OPEN */
 	uint16_t record_bytes;       /**< BRAIN_SLOT_OPEN: wire size of one record or entry */
 	uint32_t lane_records;       /**< BRAIN_SLOT_OPEN: log slots of the lane */
-	uint64_t seq;
+	uint64_t seq, epoch;
 	uint32_t count;
 	const struct frame *frame; /**< BRAIN_FRAME */
 };
@@ -93,7 +98,8 @@ enum brain_output_kind {
 	OUT_CLOSE_GATE, /**< instance: shut the local gate; answer BRAIN_GATE_CLOSED when it is
 			     certain (worker confirmed, dead, or its term has run out) */
 	OUT_EVENT,      /**< tell the world; fields as in shm/events.h */
-	OUT_COMMAND_DONE, /**< a switchover was accepted (code 0) or refused (code, text) */
+	OUT_COMMAND_DONE, /**< a switchover, or with instance 0xff a fencing of `node`, was accepted
+			     (code 0) or refused (code, text) */
 };
 
 /** Event kinds as the brain names them; the caller maps them to enum event_kind by this order. */
@@ -119,6 +125,8 @@ enum brain_note {
 	NOTE_LINK_CLEAR,
 	NOTE_LINK_HELD,
 	NOTE_PEER_HELD,
+	NOTE_FENCED,        /**< a: its life, b: enum brain_proof */
+	NOTE_FENCE_REVOKED, /**< a: its life, which goes on */
 	NOTE_COUNT
 };
 
@@ -188,6 +196,10 @@ enum haven_role brain_role(const struct brain *b, unsigned instance);
 bool brain_may_act(const struct brain *b, unsigned instance, uint64_t now);
 void brain_peer(const struct brain *b, unsigned node, uint64_t now, struct brain_peer_status *out);
 uint64_t brain_ready_of(const struct brain *b, unsigned node); /**< instances it declares ready */
+/** The other voter, while its vote counts as given because it was fenced; HAVEN_NODE_NONE. */
+uint8_t brain_fenced_node(const struct brain *b);
+/** Why a proof that `node` has ended is not needed or would not be taken now; NULL: it would be. */
+const char *brain_fence_refusal(const struct brain *b, unsigned node);
 uint64_t brain_replays(const struct brain *b); /**< frames refused as old or repeated */
 /** Progress of a transfer from this node, 0…100, and the largest lag of the instance's lanes. */
 void brain_mirror_status(const struct brain *b, unsigned instance, uint32_t *percent,

@@ -65,7 +65,7 @@ static void brain_plan_node(const struct brain *b, unsigned n, struct plan_node 
 		out->alive = brain_admissible(b, n);
 		out->intact = brain_is_admitted(b);
 		out->hears = brain_hears(b);
-		out->majority = brain_has_majority(b, out->hears);
+		out->majority = brain_has_majority(b, out->hears | brain_fenced(b));
 		out->ready = b->up;
 		out->released = b->released;
 		out->yielded = b->yielded;
@@ -169,8 +169,8 @@ static bool brain_needs_formation(const struct brain *b)
 	uint32_t here = brain_hears(b);
 
 	brain_facts(b, &f);
-	return !brain_has_majority(b,
-				   here & agree_admitted_voters(&b->agree, &b->agree_config, &f));
+	return !brain_has_majority(
+		b, (here & agree_admitted_voters(&b->agree, &b->agree_config, &f)) | f.fenced);
 }
 
 static unsigned brain_index_rank(const struct brain *b)
@@ -324,7 +324,7 @@ static void brain_give_up_proposal(struct brain *b)
  * can know, so it is said. */
 static void brain_note_forgotten(struct brain *b, const struct view *v, const struct agree_facts *f)
 {
-	uint32_t admitted = agree_admitted_voters(&b->agree, &b->agree_config, f);
+	uint32_t admitted = agree_admitted_voters(&b->agree, &b->agree_config, f) | f->fenced;
 
 	if (v->formation ||
 	    (unsigned)__builtin_popcount(admitted) >= agree_majority(&b->agree_config))

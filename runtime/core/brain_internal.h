@@ -6,6 +6,7 @@
  *   brain_role.c    roles, leases, releases, switchover
  *   brain_mirror.c  sessions, acknowledgements, replicas
  *   brain_copies.c  what a new view means for the copies
+ *   brain_fence.c   the vote of a node that was proven dead from outside
  */
 #ifndef HAVEN_BRAIN_INTERNAL_H
 #define HAVEN_BRAIN_INTERNAL_H
@@ -68,6 +69,8 @@ struct brain {
 	uint64_t role_epoch[HAVEN_INSTANCES_MAX];
 	struct brain_closing closing[HAVEN_INSTANCES_MAX];
 	uint8_t target[HAVEN_INSTANCES_MAX];
+	uint8_t fenced_node;  /**< valid while fenced_life is not 0 */
+	uint64_t fenced_life; /**< incarnation that has ended, by a proof from outside */
 	bool lease_held;
 	uint64_t lease_told_ns;
 
@@ -174,6 +177,13 @@ void brain_mirror_on_copy_lost(struct brain *b, unsigned i);
 void brain_mirror_tick(struct brain *b, struct brain_outputs *out);
 /** Everything committed in the instance's lanes is acknowledged by its in-sync set. */
 bool brain_mirror_drained(const struct brain *b, unsigned i);
+
+/* ---- brain_fence.c ---- */
+/** The other voter, if its vote counts as given. */
+uint32_t brain_fenced(const struct brain *b);
+void brain_fence_on_proof(struct brain *b, const struct brain_event *e, struct brain_outputs *out);
+/** A frame of the established life of `node` was taken. */
+void brain_fence_on_heard(struct brain *b, unsigned node, struct brain_outputs *out);
 
 /* ---- brain_copies.c ---- */
 void brain_mirror_on_commit(struct brain *b, const struct view *was, struct brain_outputs *out);

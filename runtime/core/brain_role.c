@@ -147,14 +147,15 @@ static void brain_refresh_instance(struct brain *b, unsigned i, struct brain_out
 static void brain_refresh_lease(struct brain *b, struct brain_outputs *out)
 {
 	const struct agree *a = &b->agree;
+	uint32_t voters = b->config.voters & ~brain_fenced(b);
 	bool held;
 
 	/* A voter that has voted to displace itself must not stretch what it told others. */
 	if (brain_is_admitted(b) &&
 	    !(a->accepted && agree_displaces(a, &a->accepted_view, b->config.self)))
-		lease_renew(&b->lease, &b->agree_config.terms, b->config.voters,
-			    agree_majority(&b->agree_config), b->config.self, brain_is_voter(b),
-			    b->now);
+		lease_renew(&b->lease, &b->agree_config.terms, voters,
+			    (unsigned)__builtin_popcount(voters) / 2 + 1, b->config.self,
+			    brain_is_voter(b), b->now);
 	held = brain_is_admitted(b) && b->now < b->lease.until_ns;
 	if (held != b->lease_held) {
 		b->lease_held = held;

@@ -25,8 +25,9 @@ enum command_kind {
 	COMMAND_CHECKPOINT, /**< `table` becomes the loop's if the result is 0 */
 	COMMAND_READY,
 	COMMAND_WORKER,
-	COMMAND_DEREGISTER, /**< on success `component` comes back to be freed */
-	COMMAND_SWITCHOVER, /**< `instances`, `to` */
+	COMMAND_DEREGISTER,   /**< on success `component` comes back to be freed */
+	COMMAND_SWITCHOVER,   /**< `instances`, `to` */
+	COMMAND_CONFIRM_DEAD, /**< `to`: the other voter */
 	COMMAND_PING,
 	COMMAND_HANG_UP,       /**< the client's connection has ended */
 	COMMAND_ENDED,         /**< the client's process has provably ended */

@@ -128,7 +128,8 @@ struct config {
 	char cluster[HAVEN_NAME_MAX];
 	char key_file[CONFIG_PATH_MAX]; /**< absolute */
 	bool poll_busy;
-	bool confidential; /**< views and records are encrypted between nodes */
+	bool operator_confirms; /**< of two voters: an operator may say that one is dead */
+	bool confidential;      /**< views and records are encrypted between nodes */
 	struct config_timers timers;
 	struct config_registry registry;
 	uint32_t n_nodes, n_groups, n_instances;
@@ -136,7 +137,8 @@ struct config {
 	struct config_group group[CONFIG_GROUPS_MAX];
 	char instance[HAVEN_INSTANCES_MAX][HAVEN_NAME_MAX];
 	uint8_t instance_group[HAVEN_INSTANCES_MAX];
-	struct config_mark key_mark, nodes_mark, instance_mark[HAVEN_INSTANCES_MAX];
+	struct config_mark key_mark, nodes_mark, two_voters_mark,
+		instance_mark[HAVEN_INSTANCES_MAX];
 	/** What was found; findings beyond the array are only counted. */
 	struct config_finding finding[CONFIG_FINDINGS_MAX];
 	uint32_t n_findings, errors, warnings;

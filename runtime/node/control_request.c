@@ -235,6 +235,26 @@ static void request_switchover(struct control *c, struct control_connection *con
 	command_send(c, conn, command);
 }
 
+static void request_confirm_dead(struct control *c, struct control_connection *conn,
+				 struct message *m)
+{
+	struct error_text error = {"no memory for the request"};
+	int node = config_node_find(c->node->config, m->u.confirm.node);
+	struct command *command = NULL;
+	int err = -HAVEN_ENOMEM;
+
+	if (node < 0)
+		err = error_set(&error, HAVEN_ENOENT, "there is no node '%s'", m->u.confirm.node);
+	else
+		command = command_new(conn, COMMAND_CONFIRM_DEAD, m);
+	if (!command) {
+		refuse(c, conn, m, err, &error);
+		return;
+	}
+	command->to = (uint8_t)node;
+	command_send(c, conn, command);
+}
+
 static void request_plain(struct control *c, struct control_connection *conn, struct message *m,
 			  enum command_kind kind)
 {
@@ -259,6 +279,9 @@ static void request_route(struct control *c, struct control_connection *conn, st
 		return;
 	case MESSAGE_SWITCHOVER:
 		request_switchover(c, conn, m);
+		return;
+	case MESSAGE_CONFIRM_DEAD:
+		request_confirm_dead(c, conn, m);
 		return;
 	case MESSAGE_PING:
 		request_plain(c, conn, m, COMMAND_PING);
@@ -372,6 +395,7 @@ void control_returned(struct control *c, struct command *command)
 	case COMMAND_WORKER:
 	case COMMAND_DEREGISTER:
 	case COMMAND_SWITCHOVER:
+	case COMMAND_CONFIRM_DEAD:
 	case COMMAND_PING:
 		if (try_again(c, command))
 			return;

@@ -81,6 +81,7 @@ struct local_component {
 	struct local_component *next_retired;
 	enum local_state state;
 	bool stuck;
+	uint64_t stuck_ns;    /**< when it was last seen to poll before it was stuck */
 	bool adopted;         /**< claimed under a handle from an earlier node */
 	uint8_t workers;      /**< bit per worker slot of the client: watched */
 	uint8_t dead_workers; /**< subset: marked */
@@ -134,6 +135,7 @@ struct local {
 	struct local_slot slot[BRAIN_SLOTS_MAX];
 	struct command *switchover; /**< waits for the brain's answers */
 	uint64_t switchover_pending, switchover_until_ns;
+	char fence_word[64];     /**< who said last that a node is dead, and why */
 	uint64_t refusal_due_ns; /**< no event about a refusal before this */
 	uint64_t look_ns;        /**< next look at the often-changing words */
 	uint64_t overruns_gone;  /**< gate overruns of workers that ended */

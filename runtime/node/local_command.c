@@ -71,6 +71,30 @@ static void do_switchover(struct haven_node *n, struct command *c, uint64_t now)
 	}
 }
 
+/* The word is bound to the view and the life that this node knows now; loop_pump() gives it to the
+ * brain before any further frame is read, so nothing the brain was asked here has changed. */
+static void do_confirm_dead(struct haven_node *n, struct command *c)
+{
+	const char *refusal = brain_fence_refusal(n->brain, c->to);
+	const struct view *v = brain_view(n->brain);
+	struct brain_event e = {.kind = BRAIN_FENCED,
+				.node = c->to,
+				.epoch = v->epoch,
+				.count = BRAIN_PROOF_OPERATOR};
+
+	if (!n->config->operator_confirms)
+		refusal = "the configuration does not let an operator decide; two_voters: operator "
+			  "would, on both nodes";
+	if (refusal) {
+		local_answer(n, c, -HAVEN_EREFUSED, refusal);
+		return;
+	}
+	e.seq = v->incarnation[c->to];
+	snprintf(n->local.fence_word, sizeof(n->local.fence_word), "%s", c->message.u.confirm.why);
+	loop_post(n, &e);
+	local_answer(n, c, 0, NULL);
+}
+
 void local_switchover_done(struct haven_node *n, unsigned instance, int code, const char *text)
 {
 	struct local *l = &n->local;
@@ -200,6 +224,9 @@ unsigned local_commands(struct haven_node *n, uint64_t now)
 			break;
 		case COMMAND_SWITCHOVER:
 			do_switchover(n, c, now);
+			break;
+		case COMMAND_CONFIRM_DEAD:
+			do_confirm_dead(n, c);
 			break;
 		case COMMAND_PING:
 			local_answer(n, c, 0, NULL);

@@ -72,11 +72,18 @@ static void judge_stuck(struct haven_node *n, struct local_component *c, uint64_
 			silent = now - w->moved_ns;
 	}
 	if (c->stuck && silent < settings_now(n)->stuck_ns) {
+		struct event e = publish_event_init(EVENT_COMPONENT_POLLS, EVENT_NOTICE);
+
 		c->stuck = false;
+		e.node = n->self;
+		e.a = now - c->stuck_ns;
+		snprintf(e.detail, sizeof(e.detail), "%s", c->object.hot.name);
+		publish_event(n, &e, now);
 	} else if (!c->stuck && silent > settings_now(n)->stuck_ns && serves(c)) {
 		struct event e = publish_event_init(EVENT_COMPONENT_STUCK, EVENT_CRITICAL);
 
 		c->stuck = true;
+		c->stuck_ns = now - silent;
 		e.node = n->self;
 		e.a = silent;
 		snprintf(e.detail, sizeof(e.detail), "%s", c->object.hot.name);

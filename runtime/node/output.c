@@ -34,6 +34,8 @@ static const struct {
 	[NOTE_LINK_CLEAR] = {EVENT_LINK_CLEAR, EVENT_INFO},
 	[NOTE_LINK_HELD] = {EVENT_LINK_HELD, EVENT_WARNING},
 	[NOTE_PEER_HELD] = {EVENT_PEER_HELD, EVENT_WARNING},
+	[NOTE_FENCED] = {EVENT_FENCED, EVENT_CRITICAL},
+	[NOTE_FENCE_REVOKED] = {EVENT_FENCE_REVOKED, EVENT_CRITICAL},
 };
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(notes) == NOTE_COUNT, "an event for every note");
 
@@ -64,6 +66,8 @@ static void output_event(struct haven_node *n, const struct brain_output *o, uin
 	e.c = o->c;
 	if (o->text)
 		snprintf(e.detail, sizeof(e.detail), "%s", o->text);
+	if (o->note == NOTE_FENCED)
+		snprintf(e.detail, sizeof(e.detail), "%s", n->local.fence_word);
 	if (o->note == NOTE_VIEW)
 		n->publish.dirty = true;
 	publish_event(n, &e, now);

@@ -17,7 +17,9 @@ void sim_args_usage(FILE *to)
 	      "  --lines N          lines of trace to print on failure (120)\n"
 	      "  --nodes 3...32     number of nodes (drawn)\n"
 	      "  --length short|long|classic   how long faults last (drawn)\n"
-	      "  --mode 2w|3|mixed  two nodes and a witness, or all alike (mixed)\n"
+	      "  --mode 2w|3|2f|mixed   two nodes and a witness, all alike, two nodes of which "
+	      "one\n"
+	      "                     has the other killed; mixed: the first two (mixed)\n"
 	      "  --jobs N           worker processes (1)\n"
 	      "  --time-limit S     stop after S seconds, successfully\n"
 	      "  --replay-check     run each seed twice and compare\n"
@@ -52,6 +54,8 @@ static bool parse_mode(const char *text, struct sim_overrides *fixed)
 		fixed->mode = SIM_MODE_2W;
 	else if (!strcmp(text, "3"))
 		fixed->mode = SIM_MODE_3;
+	else if (!strcmp(text, "2f"))
+		fixed->mode = SIM_MODE_2F;
 	else if (!strcmp(text, "mixed"))
 		fixed->mode = SIM_MODE_MIXED;
 	else

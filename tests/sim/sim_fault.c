@@ -171,6 +171,25 @@ static void fault_drift(struct sim_world *w, unsigned node)
 	sim_check_clock(w, &w->node[node]);
 }
 
+/* One of two asks for the silent other one's death when it would be allowed to make use of it, gets
+ * it (the machine's power is cut: nothing there runs on) and is told some time after. */
+static void fault_fence(struct sim_world *w, unsigned node, uint64_t down)
+{
+	struct sim_node *n = &w->node[node], *other = &w->node[!node];
+
+	if (!n->up || n->fence_asked || w->now < n->paused_until ||
+	    brain_fence_refusal(n->brain, !node))
+		return;
+	n->fence_asked = true;
+	n->fence_life = brain_view(n->brain)->incarnation[!node];
+	n->fence_epoch = brain_view(n->brain)->epoch;
+	for (unsigned i = 0; i < w->options.instances; i++)
+		sim_app_kill(w, other, i, 0);
+	sim_node_crash(w, other, true, down);
+	sim_schedule(w, w->now + sim_duration(w, 1000, w->options.lease_ns * 2), SIM_EV_FENCED,
+		     node, SIM_NONE, n->life);
+}
+
 /* As after a cut of the power: nearly everybody forgets. */
 static void fault_outage(struct sim_world *w)
 {
@@ -231,6 +250,9 @@ static void fault_now(struct sim_world *w, enum sim_fault fault, unsigned node, 
 		break;
 	case SIM_FAULT_OUTAGE:
 		fault_outage(w);
+		break;
+	case SIM_FAULT_FENCE:
+		fault_fence(w, node, span);
 		break;
 	case SIM_FAULT_LOSS:
 	case SIM_FAULT_DUPLICATE:

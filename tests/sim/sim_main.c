@@ -44,7 +44,7 @@ static const struct sim_args *running_arguments;
 
 static void report_failure(const struct sim_world *w, const struct sim_args *a)
 {
-	static const char *const modes[] = {"mixed", "2w", "3"};
+	static const char *const modes[] = {"mixed", "2w", "3", "2f"};
 	static const char *const lengths[] = {"", "short", "long", "classic"};
 
 	printf("\nFAILED seed %" PRIu64 ": %s\n", w->options.seed, w->check.text);

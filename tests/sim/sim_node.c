@@ -84,7 +84,7 @@ void sim_node_start(struct sim_world *w, struct sim_node *n)
 				     SIM_EV_APP_UP, self, i, 0);
 	}
 	n->up = true;
-	n->in_turn = false;
+	n->in_turn = n->fence_asked = n->fence_done = false;
 	n->turn_at = SIM_NEVER;
 	n->incarnation = wall > n->incarnation ? wall : n->incarnation + 1;
 	n->epoch = n->epoch_before = 0;
@@ -252,8 +252,23 @@ static void node_watch_lanes(struct sim_world *w, struct sim_node *n, unsigned i
 	}
 }
 
+static void node_watch_fence(struct sim_world *w, struct sim_node *n)
+{
+	struct brain_event e = {.kind = BRAIN_FENCED,
+				.node = (uint8_t)!sim_node_index(w, n),
+				.seq = n->fence_life,
+				.epoch = n->fence_epoch,
+				.count = BRAIN_PROOF_COMMAND};
+
+	if (!n->fence_done)
+		return;
+	n->fence_done = false;
+	node_feed(w, n, &e, 0);
+}
+
 static void node_watch(struct sim_world *w, struct sim_node *n)
 {
+	node_watch_fence(w, n);
 	for (unsigned i = 0; i < w->options.instances && !w->failed; i++) {
 		node_watch_life(w, n, i);
 		node_watch_gate(w, n, i);

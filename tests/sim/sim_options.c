@@ -19,9 +19,9 @@ static const uint32_t rate_max_ppm[SIM_FAULT_STALL + 1] = {300000, 200000, 10000
 							   100000, 50000,  20000};
 
 static const char *const fault_names[] = {
-	"loss",       "duplicate", "late",  "corrupt", "replay", "stall", "cut",
-	"partition",  "clog",      "crash", "pause",   "kill",   "stop",  "unready",
-	"switchover", "storm",     "flap",  "suspend", "drift",  "outage"};
+	"loss",       "duplicate", "late",  "corrupt", "replay", "stall",  "cut",
+	"partition",  "clog",      "crash", "pause",   "kill",   "stop",   "unready",
+	"switchover", "storm",     "flap",  "suspend", "drift",  "outage", "fence"};
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(fault_names) == SIM_FAULT_COUNT, "every class has a name");
 
 const char *sim_fault_name(unsigned fault)
@@ -58,12 +58,13 @@ static void draw_shape(struct sim_options *o, struct prng *p, const struct sim_o
 			draw_size(p, &mode, &nodes);
 	}
 	if (!nodes)
-		nodes = 3;
+		nodes = mode == SIM_MODE_2F ? 2 : 3;
 	o->nodes = (uint8_t)nodes;
 	o->voters = sim_all_nodes(o);
 	if (nodes > HAVEN_VOTERS_MAX) /* the others host components and have no vote */
 		o->voters = prng_below(p, 2) ? 0x1f : 0x54a810;
-	else if (nodes % 2 == 0) /* an even number gains nothing: the first has no vote */
+	else if (nodes % 2 == 0 &&
+		 mode != SIM_MODE_2F) /* an even number gains nothing: the first has no vote */
 		o->voters &= ~1u;
 	o->witnesses = mode == SIM_MODE_2W || (nodes > 3 && prng_below(p, 2))
 			       ? o->voters & ~(o->voters - 1)
@@ -142,6 +143,7 @@ void sim_options_draw(struct sim_options *o, uint64_t seed, const struct sim_ove
 		o->length = SIM_LENGTH_SHORT;
 	draw_timers(o, &p);
 	draw_faults(o, &p);
+	o->rate[SIM_FAULT_FENCE] = fixed->mode == SIM_MODE_2F ? 1 : 0;
 	if (o->length == SIM_LENGTH_CLASSIC)
 		return;
 	/* A loop that polls all the time, and one that yields. */

@@ -42,12 +42,13 @@ enum sim_fault {
 	SIM_FAULT_SUSPEND, /**< a machine sleeps: nothing runs, and what is sent to it is lost */
 	SIM_FAULT_DRIFT,   /**< a clock changes its rate, within the bound */
 	SIM_FAULT_OUTAGE,  /**< many nodes lose their memory at about the same time */
+	SIM_FAULT_FENCE,   /**< one of two voters has the silent other one killed, and is told so */
 	SIM_FAULT_COUNT
 };
 /** Classes that runs of SIM_LENGTH_CLASSIC know. */
 #define SIM_FAULT_CLASSIC_COUNT SIM_FAULT_STORM
 
-enum sim_mode { SIM_MODE_MIXED = 0, SIM_MODE_2W, SIM_MODE_3 };
+enum sim_mode { SIM_MODE_MIXED = 0, SIM_MODE_2W, SIM_MODE_3, SIM_MODE_2F };
 
 /** How long faults last: most seeds are short and dense, some are long. Classic: as every seed was
  *  before there were lengths, so that a seed that failed then still runs as it did. */

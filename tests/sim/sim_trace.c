@@ -46,11 +46,11 @@ static const struct {
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(kinds) == SIM_TR_KIND_COUNT, "every line has a name");
 
 static const char *const note_names[] = {
-	"peer-up",       "peer-suspect", "link-down",   "link-up",       "view",
-	"view-proposed", "lease-gained", "lease-lost",  "role-released", "sync-start",
-	"sync-done",     "in-sync",      "out-of-sync", "state-lost",    "stall",
-	"switchover",    "no-successor", "link-gray",   "link-clear",    "link-held",
-	"peer-held"};
+	"peer-up",       "peer-suspect", "link-down",    "link-up",       "view",
+	"view-proposed", "lease-gained", "lease-lost",   "role-released", "sync-start",
+	"sync-done",     "in-sync",      "out-of-sync",  "state-lost",    "stall",
+	"switchover",    "no-successor", "link-gray",    "link-clear",    "link-held",
+	"peer-held",     "fenced",       "fence-revoked"};
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(note_names) == NOTE_COUNT, "every note has a name");
 
 static void trace_write(const struct sim_trace_line *l, FILE *to)

@@ -250,6 +250,13 @@ static void world_dispatch(struct sim_world *w, const struct sim_event *e)
 	case SIM_EV_STORM:
 		sim_fault_storm(w, e->node, e->arg);
 		break;
+	case SIM_EV_FENCED:
+		if (n->life == e->arg && n->fence_asked) {
+			n->fence_asked = false;
+			n->fence_done = true;
+			sim_node_wake(w, n, 20000);
+		}
+		break;
 	case SIM_EV_FLAP:
 		sim_fault_flap(w, e->node, e->instance, e->arg);
 		break;

@@ -45,6 +45,7 @@ enum sim_event_kind {
 	SIM_EV_REPLAY,     /**< recorded frame `arg` is sent again */
 	SIM_EV_READY,      /**< an unready component is ready again */
 	SIM_EV_STORM,      /**< the node dies again, `arg` times in all */
+	SIM_EV_FENCED,     /**< the node is told that the other one is dead */
 	SIM_EV_FLAP,       /**< the path from node to `instance` goes down, `arg` times in all */
 	SIM_EV_KIND_COUNT
 };
@@ -118,6 +119,8 @@ struct sim_node {
 	uint32_t rx[SIM_RX_MAX], rx_head, rx_count;
 	struct sim_app app[SIM_INSTANCES];
 	struct sim_gate gate[SIM_INSTANCES];
+	uint64_t fence_life, fence_epoch; /**< of the other node, when its death was asked for */
+	bool fence_asked, fence_done;
 	uint8_t switchover_to;
 	bool switchover[SIM_INSTANCES];
 };

@@ -186,6 +186,10 @@ Test(config, voters_that_cannot_decide_are_refused)
 	refused(HEAD "nodes:\n" NODE_A NODE_B GROUPS, "4:3:", "two voters", "witness: true");
 	refused(HEAD "nodes:\n" NODE_A NODE_B GROUPS, "4:3:", "two voters", "outside arbiter");
 	refused(HEAD "nodes:\n" NODE_A NODE_B GROUPS, "4:3:", "two voters", "three or more");
+	refused(HEAD "nodes:\n" NODE_A NODE_B GROUPS, "4:3:", "two voters",
+		"let an operator decide");
+	refused(GOOD "two_voters: operator\n", "9:13:", "exactly two voters",
+		"remove 'two_voters'");
 	refused(HEAD NODES "  - {name: c, run_dir: /tmp/x/c, ports: [n0]}\n" GROUPS,
 		"4:3:", "4 voters", "odd number");
 	refused(HEAD "nodes:\n  - {name: a, run_dir: /x, voter: false}\n",
@@ -349,5 +353,15 @@ Test(config, holding_down_can_be_bounded_and_switched_off)
 	config_free(c);
 	c = load(GOOD "timers: {hold_max: 0}\n", 0);
 	cr_expect_eq(c->timers.hold_max_ns, 0);
+	config_free(c);
+}
+
+Test(config, two_voters_are_accepted_with_a_warning_when_an_operator_decides)
+{
+	struct config *c = load(HEAD "two_voters: operator\nnodes:\n" NODE_A NODE_B GROUPS, 0);
+
+	cr_expect(c->operator_confirms);
+	cr_expect_eq(c->warnings, 1);
+	cr_expect(strstr(c->finding[0].reason, "confirm-dead"), "%s", c->finding[0].reason);
 	config_free(c);
 }

@@ -278,6 +278,13 @@ Test(events, news_of_links_name_the_evidence)
 		"has been heard for 2 ms");
 }
 
+Test(events, a_worker_that_polls_again_is_told_with_how_long_it_did_not)
+{
+	cr_expect_str_eq(sentence((struct event){
+				 .kind = EVENT_COMPONENT_POLLS, .a = 450000000, .detail = "nat"}),
+			 "component nat polls again, after 450 ms");
+}
+
 Test(events, every_kind_has_a_label_and_a_sentence_of_its_own)
 {
 	for (unsigned kind = 0; kind < EVENT_KIND_COUNT; kind++) {
