@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "frame.h"
-#include "link.h"
+#include "links.h"
 
 /** Beats whose send instant is remembered; an older echo grants nothing. A power of two. */
 #define PEER_SENT_SLOTS 64u

@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "link.h"
+#include "links.h"
 #include "prng.h"
 
 #define GRAY 10u

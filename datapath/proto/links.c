@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "link.h"
+#include "links.h"
 
 void link_beat(struct link *l, uint64_t seq)
 {

@@ -7,8 +7,8 @@
  * numbers that came on it, copies included. The newest LINK_WINDOW numbers are remembered as bits;
  * a late one fills its hole. A link that was silent begins a new window: an outage is no loss.
  */
-#ifndef HAVEN_LINK_H
-#define HAVEN_LINK_H
+#ifndef HAVEN_LINKS_H
+#define HAVEN_LINKS_H
 
 #include <stdbool.h>
 #include <stdint.h>
