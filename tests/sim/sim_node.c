@@ -232,8 +232,8 @@ static void node_watch_lanes(struct sim_world *w, struct sim_node *n, unsigned i
 {
 	struct sim_app *app = &n->app[i];
 
-	/* As havend does, whether the worker has confirmed or not: the entries that a transfer reads
-	 * hold what it has committed under the role's last publication, too. */
+	/* As havend does, whether the worker has confirmed or not: the entries that a transfer
+	 * reads hold what it has committed under the role's last publication, too. */
 	if (!app->known_life || (n->gate[i].role != HAVEN_PRIMARY && !n->gate[i].closing))
 		return;
 	for (unsigned l = 0; l < w->options.lanes; l++) {
