@@ -158,9 +158,8 @@ static int run_fault(struct bench *b, enum fault fault, const char *timers, uint
 		snprintf(name, sizeof(name), "node %s: beyond the lease", how);
 		line(&f, f.gate, (double)lease_ns, 30e3, name);
 	}
-	printf("%u faults, %u without failover (in %u the standby was not in sync), %u suspicions "
-	       "without a cause, longest poll gap "
-	       "seen between faults %.0f us\n",
+	printf("%u faults; %u without failover, in %u of these the standby was not in sync\n"
+	       "  %u suspicions without a cause, longest poll gap seen between faults %.0f us\n",
 	       f.rounds, f.unopened, f.unsynced, f.false_suspicions, (double)f.gap_max_ns / 1e3);
 	return 0;
 }

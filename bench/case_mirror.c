@@ -168,11 +168,11 @@ static int measure_stream(struct mirror *m, int holder, enum mirror_kind kind, u
 	r = samples(m->bench, s->cost, s->n < MIRROR_SAMPLES ? s->n : MIRROR_SAMPLES, batch, name);
 	if (kind == MIRROR_STREAM && batch == 32)
 		r->goal = GOAL_PUT_NS;
-	printf("%s, commits of %3u: %.2f million records a second, %.2f of puts, %.2f GB/s; ", mode,
-	       batch, (double)s->records * 1e3 / took, (double)s->puts * 1e3 / took,
+	printf("%s %u: %.2f million records a second, %.2f of puts, %.2f GB/s\n  ", mode, batch,
+	       (double)s->records * 1e3 / took, (double)s->puts * 1e3 / took,
 	       (double)s->records * RECORD_BYTES / took);
 	print_lag(m);
-	printf("; CPU %.0f ns a record here, %.0f there; longest poll gap %.0f us\n",
+	printf("\n  CPU %.0f ns a record here, %.0f there; longest poll gap %.0f us\n",
 	       (double)here / (double)s->records, (double)there / (double)s->records,
 	       (double)gap_max(m) / 1e3);
 	return 0;
@@ -190,8 +190,8 @@ static int measure_wait(struct mirror *m, unsigned batch)
 	r = samples(m->bench, s->cost, s->n < MIRROR_SAMPLES ? s->n : MIRROR_SAMPLES, 1, name);
 	if (batch == 1)
 		bench_compare(r, m->port_trip, GOAL_TRIPS);
-	printf("sync, commits of %3u: %.3f million records a second; longest poll gap %.0f us\n",
-	       batch, (double)s->records * 1e3 / (double)(s->until_ns - s->from_ns),
+	printf("sync %u: %.3f million records a second; longest poll gap %.0f us\n", batch,
+	       (double)s->records * 1e3 / (double)(s->until_ns - s->from_ns),
 	       (double)gap_max(m) / 1e3);
 	return 0;
 }

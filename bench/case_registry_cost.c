@@ -254,11 +254,10 @@ static int run(struct costs *c)
 	for (unsigned r = 0; r < rounds && !code; r++)
 		for (unsigned size = 0; size < CASE_SIZES && !code; size++)
 			code = run_size(c, size);
-	printf("cost per component: the registry stood on %s pages%s\n",
-	       c->huge ? "2 MiB" : "4 KiB",
-	       c->huge ? ""
-		       : "; it takes 2 MiB pages when " HUGE_DIR " is mounted and "
-			 "vm.nr_hugepages is 300");
+	printf("cost per component: the registry stood on %s pages\n", c->huge ? "2 MiB" : "4 KiB");
+	if (!c->huge)
+		puts("  (it takes 2 MiB pages when " HUGE_DIR
+		     " is mounted and vm.nr_hugepages is 300)");
 	for (unsigned what = 0; what < COST_COUNT; what++)
 		bench_compare(c->line[what][CASE_SIZES - 1], c->line[what][0], GOAL_FLAT);
 	return code;
