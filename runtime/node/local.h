@@ -223,6 +223,11 @@ void local_switchover_scan(struct haven_node *n, uint64_t now);
 /** Answer a command: 0 or a negative error with its sentence. */
 void local_answer(struct haven_node *n, struct command *c, int result, const char *text);
 
+/* ---- local_fence.c ---- */
+
+/** The control thread's word on the fence command, and its question whether to start it. */
+void local_fence(struct haven_node *n, struct command *c, uint64_t now);
+
 /* ---- local_mirror.c: lanes and the brain's slots --------------------------------------------- */
 
 /** Reserve consecutive slots. Returns the first, or -HAVEN_EFULL. */
