@@ -136,6 +136,7 @@ struct local {
 	struct command *switchover; /**< waits for the brain's answers */
 	uint64_t switchover_pending, switchover_until_ns;
 	char fence_word[64];     /**< who said last that a node is dead, and why */
+	uint32_t fencing;        /**< bit per node: the fence command runs against it */
 	uint64_t refusal_due_ns; /**< no event about a refusal before this */
 	uint64_t look_ns;        /**< next look at the often-changing words */
 	uint64_t overruns_gone;  /**< gate overruns of workers that ended */

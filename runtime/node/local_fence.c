@@ -41,6 +41,7 @@ static void tell_news(struct haven_node *n, uint8_t peer, const struct fence_tal
 	case FENCE_NO_NEWS:
 		return;
 	case FENCE_NEWS_STARTED:
+		n->local.fencing |= node_bit(peer);
 		e = publish_event_init(EVENT_FENCE_STARTED, EVENT_WARNING);
 		break;
 	case FENCE_NEWS_DONE:
@@ -53,6 +54,8 @@ static void tell_news(struct haven_node *n, uint8_t peer, const struct fence_tal
 		snprintf(e.detail, sizeof(e.detail), "%.*s", (int)sizeof(e.detail) - 1, t->text);
 		break;
 	}
+	if (t->news != FENCE_NEWS_STARTED)
+		n->local.fencing &= ~node_bit(peer);
 	e.node = peer;
 	e.a = t->then.life;
 	publish_event(n, &e, now);

@@ -82,6 +82,9 @@ class Pair:
     def leased(self, node):
         return self.state(node).get("has_lease", False)
 
+    def problems(self, node):
+        return self.ctl(node, "status")[1].get("data", {}).get("problems", [])
+
     def events(self, node):
         return self.run(node, "events").stdout
 
@@ -143,6 +146,9 @@ def fence(build, check):
         wait_until("the survivor keeps its lease", lambda: not world.leased("b"), 10)
         check("and proves nothing", world.members("b") == ["a", "b"])
         world.write_fence("while :; do :; done")
+        wait_until("a command that runs does not show",
+                   lambda: "node-fencing" in [p["kind"] for p in world.problems("b")], 60)
+        check("a command that runs shows in the status", True)
         wait_until("no time-out is told", lambda: "no end in time" in world.events("b"), 60)
         check("a command that hangs is ended, and proves nothing",
               world.members("b") == ["a", "b"] and not world.leased("b"))
