@@ -221,6 +221,7 @@ static json_t *peer_object(const struct node *n, unsigned i)
 	put_count(o, "links_gray", (uint64_t)__builtin_popcount(p->links_gray));
 	put_count(o, "links_held", (uint64_t)__builtin_popcount(p->links_held));
 	put_yes(o, "held", p->held);
+	put_yes(o, "fencing", p->fencing);
 	json_object_set_new(o, "link_loss_percent", link_loss(p));
 	put_count(o, "loss_percent", loss_worst(p));
 	if (p->key_id == REGISTRY_NO_KEY)

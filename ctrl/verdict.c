@@ -106,6 +106,10 @@ static void judge_links(struct problems *p, const struct node *n)
 	for (unsigned i = 0; i < n->status.n_nodes; i++) {
 		const struct registry_peer *peer = &n->status.peer[i];
 
+		if (peer->fencing)
+			problem(p, SEVERITY_NOTE, "node-fencing", peer->name,
+				"the fence command of %s runs against node %s", node_name(n),
+				peer->name);
 		if (peer->self || !peer->alive)
 			continue;
 		if (peer->held)

@@ -53,6 +53,9 @@ static const char *const kind_names[] = {
 	[EVENT_COMPONENT_POLLS] = "component-polls",
 	[EVENT_FENCED] = "fenced",
 	[EVENT_FENCE_REVOKED] = "fence-revoked",
+	[EVENT_FENCE_STARTED] = "fence-started",
+	[EVENT_FENCE_DONE] = "fence-done",
+	[EVENT_FENCE_FAILED] = "fence-failed",
 };
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(kind_names) == EVENT_KIND_COUNT, "a label for every kind");
 
@@ -235,6 +238,39 @@ static bool say_link(struct sentence *s, const struct event *e, struct word node
 	}
 }
 
+/** Proofs from outside that a node has ended; false when the kind is none of these. */
+static bool say_fence(struct sentence *s, const struct event *e, struct word node)
+{
+	switch (e->kind) {
+	case EVENT_FENCED:
+		say(s, "node %s is dead by the word of %s: its vote counts as given", node.text,
+		    e->b ? "the fence command" : "an operator");
+		break;
+	case EVENT_FENCE_REVOKED:
+		say(s,
+		    "ALARM: node %s was confirmed dead and is heard all the same; its vote is its "
+		    "own again",
+		    node.text);
+		break;
+	case EVENT_FENCE_STARTED:
+		say(s, "the fence command for node %s is started", node.text);
+		break;
+	case EVENT_FENCE_DONE:
+		say(s, "the fence command says after %s that node %s is cut off",
+		    time_word(e->b).text, node.text);
+		break;
+	case EVENT_FENCE_FAILED:
+		say(s, "the fence command for node %s failed, next try not before %s", node.text,
+		    time_word(e->b).text);
+		break;
+	default:
+		return false;
+	}
+	if (e->detail[0])
+		say(s, " (%s)", e->detail);
+	return true;
+}
+
 /** Events of nodes, links, views and leases; false when the kind is none of these. */
 static bool say_cluster(struct sentence *s, const struct event *e, const struct event_names *names)
 {
@@ -253,16 +289,6 @@ static bool say_cluster(struct sentence *s, const struct event *e, const struct 
 	case EVENT_PEER_SUSPECT:
 		say(s, "peer %s silent for %s (limit %s): suspected", node.text,
 		    time_word(e->a).text, time_word(e->b).text);
-		break;
-	case EVENT_FENCED:
-		say(s, "node %s is dead by the word of %s: its vote counts as given", node.text,
-		    e->b ? "the fence command" : "an operator");
-		break;
-	case EVENT_FENCE_REVOKED:
-		say(s,
-		    "ALARM: node %s was confirmed dead and is heard all the same; its vote is its "
-		    "own again",
-		    node.text);
 		break;
 	case EVENT_PEER_HELD:
 		say(s,
@@ -291,7 +317,7 @@ static bool say_cluster(struct sentence *s, const struct event *e, const struct 
 		say(s, "port %s is %s", e->detail, e->kind == EVENT_PORT_UP ? "up" : "down");
 		return true;
 	default:
-		return say_link(s, e, node);
+		return say_fence(s, e, node) || say_link(s, e, node);
 	}
 	if (e->detail[0])
 		say(s, " (%s)", e->detail);

@@ -65,6 +65,10 @@ enum event_kind {
 				  life, b = 0 operator, 1 command; detail = who or what */
 	EVENT_FENCE_REVOKED, /**< node: proven dead, and heard all the same; a = its life */
 	EVENT_COMPONENT_POLLS, /**< was stuck, all of its workers poll again; a = it was for ns */
+	EVENT_FENCE_STARTED,   /**< node: the fence command runs; a = its life */
+	EVENT_FENCE_DONE,      /**< node: the command says that it did it, in b ns; a = its life */
+	EVENT_FENCE_FAILED,    /**< node: it did not; a = its life, b = ns until it is tried again;
+				    detail = how it ended and the last line of its output */
 	EVENT_KIND_COUNT
 };
 

@@ -129,9 +129,9 @@ struct registry_peer {
 	uint8_t key_id;   /**< number of the cluster key that its newest frame was sealed with (this
 			       node's entry: the one that seals here), REGISTRY_NO_KEY: none yet */
 	uint8_t held;     /**< comes and goes: gets nothing new to do */
-	uint8_t links_gray; /**< bit per link that loses too much */
-	uint8_t links_held; /**< bit per link that flaps and is heard again */
-	uint8_t pad;
+	uint8_t links_gray;                    /**< bit per link that loses too much */
+	uint8_t links_held;                    /**< bit per link that flaps and is heard again */
+	uint8_t fencing;                       /**< the fence command runs against it */
 	uint8_t loss_percent[HAVEN_LINKS_MAX]; /**< of the newest heartbeats, per link */
 	char release[HAVEN_NAME_MAX];
 };

@@ -18,6 +18,7 @@ struct local_client;
 struct local_component;
 struct local_table;
 struct control_connection;
+struct fence_talk;
 
 enum command_kind {
 	COMMAND_ATTACH = 0, /**< `client` becomes the loop's */
@@ -28,6 +29,7 @@ enum command_kind {
 	COMMAND_DEREGISTER,   /**< on success `component` comes back to be freed */
 	COMMAND_SWITCHOVER,   /**< `instances`, `to` */
 	COMMAND_CONFIRM_DEAD, /**< `to`: the other voter */
+	COMMAND_FENCE,        /**< `to`: the other voter, `fence_talk` */
 	COMMAND_PING,
 	COMMAND_HANG_UP,       /**< the client's connection has ended */
 	COMMAND_ENDED,         /**< the client's process has provably ended */
@@ -43,6 +45,7 @@ struct command {
 	struct local_client *client;
 	struct local_component *component;
 	struct local_table *table;
+	struct fence_talk *fence_talk;
 	uint64_t instances; /**< bit per instance */
 	uint8_t to;         /**< node, HAVEN_NODE_NONE: any */
 	int32_t pid;

@@ -295,15 +295,6 @@ static void take_key_file(struct config_reader *r, yaml_node_t *v)
 	config_path(r, v, "key_file", r->config->key_file, CONFIG_PATH_MAX);
 }
 
-static void take_two_voters(struct config_reader *r, yaml_node_t *v)
-{
-	static const char *const words[] = {"refuse", "operator"};
-
-	r->config->two_voters_mark = config_mark_of(v);
-	r->config->operator_confirms =
-		config_word(r, v, "two_voters", words, HAVEN_ARRAY_LEN(words)) == 1;
-}
-
 static void take_poll(struct config_reader *r, yaml_node_t *v)
 {
 	static const char *const words[] = {"polite", "busy"};
@@ -318,7 +309,8 @@ static const struct config_key file_keys[] = {
 	{"confidential", take_confidential, false, NULL},
 	{"timers", take_timers, false, NULL},
 	{"poll", take_poll, false, NULL},
-	{"two_voters", take_two_voters, false, NULL},
+	{"two_voters", config_take_two_voters, false, NULL},
+	{"fence", config_take_fence, false, NULL},
 	{"registry", config_take_registry, false, NULL},
 	{"nodes", take_nodes, true, "nodes: a list, each with name, run_dir and ports"},
 	{"groups", take_groups, false, NULL},

@@ -122,14 +122,30 @@ struct config_registry {
 	struct config_mark mark, field_mark[CONFIG_REGISTRY_FIELDS], pages_mark, numa_mark;
 };
 
+/** Who may say that the other of two voters is dead: nobody (two are refused), an operator, or the
+ *  fence command and, where that fails, an operator. */
+enum config_two_voters { CONFIG_REFUSE = 0, CONFIG_OPERATOR, CONFIG_FENCE };
+
+#define CONFIG_ARGUMENTS_MAX 16
+
+struct config_fence {
+	bool given, delay_given;
+	uint32_t n_arguments; /**< the program's absolute path included */
+	char argument[CONFIG_ARGUMENTS_MAX][CONFIG_PATH_MAX];
+	uint64_t timeout_ns;
+	uint64_t delay_ns; /**< of the node that does not go first; not given: the timeout */
+	struct config_mark mark, command_mark;
+};
+
 struct config {
 	char path[CONFIG_PATH_MAX];
 	char folder[CONFIG_PATH_MAX]; /**< of the file, absolute: relative paths in it start here */
 	char cluster[HAVEN_NAME_MAX];
 	char key_file[CONFIG_PATH_MAX]; /**< absolute */
 	bool poll_busy;
-	bool operator_confirms; /**< of two voters: an operator may say that one is dead */
-	bool confidential;      /**< views and records are encrypted between nodes */
+	bool confidential; /**< views and records are encrypted between nodes */
+	enum config_two_voters two_voters;
+	struct config_fence fence;
 	struct config_timers timers;
 	struct config_registry registry;
 	uint32_t n_nodes, n_groups, n_instances;
@@ -187,6 +203,14 @@ void config_registry_shape(const struct config *c, uint32_t counters_room,
  */
 void config_check_registry(struct config *c, const struct config_node *me, uint32_t counters_needed,
 			   uint32_t counters_room);
+
+/* ---- config_fence.c -------------------------------------------------------------------------- */
+
+/** Fill in what the file leaves out, and the rules about a cluster of `voters` voters. Adds
+ *  findings. */
+void config_check_two_voters(struct config *c, unsigned voters);
+/** The fence command on this host: there, a program, in nobody else's hands. Adds findings. */
+void config_check_fence(struct config *c);
 
 /* ---- config_check.c ------------------------------------------------------------------------- */
 

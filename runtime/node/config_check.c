@@ -102,24 +102,21 @@ static void check_voters(struct config *c)
 	static const char remedy[] =
 		"add a witness node (witness: true), or let an outside arbiter vote (a witness "
 		"node on a machine of its own, away from both), or use an odd number of voters, "
-		"three or more; or, with two_voters: operator, let an operator decide";
+		"three or more; or, with two_voters: operator, let an operator decide, or with "
+		"two_voters: fence a command that cuts the other one's power";
 	unsigned voters = 0;
 
 	for (unsigned i = 0; i < c->n_nodes; i++)
 		voters += config_is_voter(&c->node[i]);
-	if (c->operator_confirms && voters != 2)
-		config_note(c, false, c->two_voters_mark, "remove 'two_voters'",
-			    "two_voters: operator is for exactly two voters, here are %u", voters);
+	config_check_two_voters(c, voters);
 	if (voters == 0)
 		config_note(c, false, c->nodes_mark, "voter: true on one, three or five nodes",
 			    "no node may vote, so no view can ever be decided");
 	else if (voters > HAVEN_VOTERS_MAX)
 		config_note(c, false, c->nodes_mark, "set voter: false on the others",
 			    "%u voters, at most %d are possible", voters, HAVEN_VOTERS_MAX);
-	else if (voters == 2 && c->operator_confirms)
-		config_note(c, true, c->two_voters_mark, "add a witness node (witness: true)",
-			    "two voters: when one falls silent the other stands still until an "
-			    "operator has looked and says havenctl confirm-dead");
+	else if (voters == 2 && c->two_voters != CONFIG_REFUSE)
+		return; /* the warning has been noted */
 	else if (voters == 2)
 		config_note(c, false, c->nodes_mark, remedy,
 			    "two voters cannot tell a dead peer from a cut link: when one falls "

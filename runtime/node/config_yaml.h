@@ -59,4 +59,8 @@ void config_port_take(struct config_reader *r, yaml_node_t *node);
 /** config_registry.c: the value of the key `registry`. */
 void config_take_registry(struct config_reader *r, yaml_node_t *v);
 
+/** config_fence.c: the values of the keys `two_voters` and `fence`. */
+void config_take_two_voters(struct config_reader *r, yaml_node_t *v);
+void config_take_fence(struct config_reader *r, yaml_node_t *v);
+
 #endif

@@ -211,6 +211,7 @@ static void housekeeping(struct control *c)
 		settings_reload(n);
 	}
 	control_pending_look(c);
+	control_fence_look(c);
 	for (unsigned i = 0; i < n->n_ports; i++)
 		port_link_ask(&n->port[i]);
 	rcu_read_lock();
@@ -339,6 +340,7 @@ int control_start(struct haven_node *n, struct error_text *error)
 	c->node = n;
 	c->listen_fd = c->epoll_fd = c->stop_fd = c->spare_fd = -1;
 	c->epoch_kept = n->epoch_floor;
+	control_fence_begin(c);
 	for (unsigned i = 0; i < CONTROL_CONNECTIONS_MAX; i++)
 		c->connection[i].fd = -1;
 	err = control_open(n, c, error);
@@ -369,6 +371,7 @@ void control_stop(struct haven_node *n)
 		return;
 	if (write(c->stop_fd, &one, sizeof(one)) == (ssize_t)sizeof(one))
 		pthread_join(c->thread, NULL);
+	control_fence_stop(c);
 	while ((command = command_take(&n->to_loop)))
 		local_answer(n, command, -HAVEN_ENODE, "the node is stopping");
 	take_answers(c);

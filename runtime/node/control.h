@@ -18,6 +18,7 @@
 #include <urcu.h>
 
 #include "command.h"
+#include "control_fence.h"
 #include "local.h"
 
 struct haven_node;
@@ -61,6 +62,7 @@ struct control {
 	struct control_pending *pending;
 	uint32_t n_pending;
 	uint64_t epoch_kept, ports_due_ns;
+	struct control_fence fence;
 	struct call_rcu_data *reclaimer;
 	uint32_t ready; /**< set once it serves */
 };

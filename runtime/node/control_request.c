@@ -376,6 +376,9 @@ void control_returned(struct control *c, struct command *command)
 		command->client->in_flight--;
 		client_returned(c, command->client);
 		return;
+	case COMMAND_FENCE:
+		control_fence_returned(c);
+		return;
 	case COMMAND_PROCESS_ENDED:
 		return; /* it is part of its entry, which stays */
 	case COMMAND_EVICT:

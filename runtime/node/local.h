@@ -136,6 +136,7 @@ struct local {
 	struct command *switchover; /**< waits for the brain's answers */
 	uint64_t switchover_pending, switchover_until_ns;
 	char fence_word[64];     /**< who said last that a node is dead, and why */
+	uint32_t fencing;        /**< bit per node: the fence command runs against it */
 	uint64_t refusal_due_ns; /**< no event about a refusal before this */
 	uint64_t look_ns;        /**< next look at the often-changing words */
 	uint64_t overruns_gone;  /**< gate overruns of workers that ended */
@@ -222,6 +223,11 @@ void local_switchover_done(struct haven_node *n, unsigned instance, int code, co
 void local_switchover_scan(struct haven_node *n, uint64_t now);
 /** Answer a command: 0 or a negative error with its sentence. */
 void local_answer(struct haven_node *n, struct command *c, int result, const char *text);
+
+/* ---- local_fence.c ---- */
+
+/** The control thread's word on the fence command, and its question whether to start it. */
+void local_fence(struct haven_node *n, struct command *c, uint64_t now);
 
 /* ---- local_mirror.c: lanes and the brain's slots --------------------------------------------- */
 

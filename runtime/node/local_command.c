@@ -82,7 +82,7 @@ static void do_confirm_dead(struct haven_node *n, struct command *c)
 				.epoch = v->epoch,
 				.count = BRAIN_PROOF_OPERATOR};
 
-	if (!n->config->operator_confirms)
+	if (n->config->two_voters == CONFIG_REFUSE)
 		refusal = "the configuration does not let an operator decide; two_voters: operator "
 			  "would, on both nodes";
 	if (refusal) {
@@ -227,6 +227,9 @@ unsigned local_commands(struct haven_node *n, uint64_t now)
 			break;
 		case COMMAND_CONFIRM_DEAD:
 			do_confirm_dead(n, c);
+			break;
+		case COMMAND_FENCE:
+			local_fence(n, c, now);
 			break;
 		case COMMAND_PING:
 			local_answer(n, c, 0, NULL);

@@ -73,6 +73,7 @@ int node_config_get(struct config **out, const struct haven_node_options *o)
 	if (!*out)
 		return report_error(o, -HAVEN_ENOMEM, &none);
 	config_check_key(*out);
+	config_check_fence(*out);
 	report_findings(o, *out, 0);
 	return (*out)->errors ? -HAVEN_ECONFIG : 0;
 }

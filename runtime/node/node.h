@@ -14,6 +14,7 @@
 #include "brain.h"
 #include "command.h"
 #include "config.h"
+#include "control_fence.h"
 #include "frame.h"
 #include "haven_node.h"
 #include "local.h"

@@ -66,6 +66,7 @@ static void fill_peer(struct haven_node *n, unsigned i, struct registry_peer *p,
 	p->links_gray = b.links_gray;
 	p->links_held = b.links_held;
 	p->held = b.held;
+	p->fencing = (n->local.fencing & node_bit(i)) != 0;
 	memcpy(p->loss_percent, b.loss_percent, sizeof(p->loss_percent));
 	p->key_id = i == n->self ? auth_key_id(n->auth) : auth_peer_key_id(n->auth, i);
 }

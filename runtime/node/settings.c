@@ -92,6 +92,7 @@ static void strip(struct config *c)
 	t->mark = t->interval_mark = t->suspect_mark = t->lease_mark = none;
 	t->guard_mark = t->stuck_mark = t->mirror_mark = t->hold_mark = none;
 	c->key_mark = c->nodes_mark = c->two_voters_mark = none;
+	c->fence.mark = c->fence.command_mark = none;
 	memset(c->instance_mark, 0, sizeof(c->instance_mark));
 	memset(c->registry.field_mark, 0, sizeof(c->registry.field_mark));
 	c->registry.mark = c->registry.pages_mark = c->registry.numa_mark = none;

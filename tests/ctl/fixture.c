@@ -156,6 +156,17 @@ static void do_heard(struct fixture *f, char **word)
 	registry_status_end(&f->registry);
 }
 
+/* fencing NODES: those that a fence command runs against */
+static void do_fencing(struct fixture *f, char **word)
+{
+	uint32_t mask = mask_of(word[1]);
+
+	registry_status_begin(&f->registry);
+	for (unsigned i = 0; i < NODES; i++)
+		f->registry.status->peer[i].fencing = (mask >> i) & 1;
+	registry_status_end(&f->registry);
+}
+
 /* component NAME READY */
 static void do_component(struct fixture *f, char **word)
 {
@@ -377,6 +388,8 @@ static void obey(struct fixture *f, const char *run_dir, char *line)
 		do_view(f, word);
 	else if (!strcmp(word[0], "heard"))
 		do_heard(f, word);
+	else if (!strcmp(word[0], "fencing"))
+		do_fencing(f, word);
 	else if (!strcmp(word[0], "component"))
 		do_component(f, word);
 	else if (!strcmp(word[0], "load"))

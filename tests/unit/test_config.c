@@ -360,7 +360,7 @@ Test(config, two_voters_are_accepted_with_a_warning_when_an_operator_decides)
 {
 	struct config *c = load(HEAD "two_voters: operator\nnodes:\n" NODE_A NODE_B GROUPS, 0);
 
-	cr_expect(c->operator_confirms);
+	cr_expect_eq(c->two_voters, CONFIG_OPERATOR);
 	cr_expect_eq(c->warnings, 1);
 	cr_expect(strstr(c->finding[0].reason, "confirm-dead"), "%s", c->finding[0].reason);
 	config_free(c);

@@ -278,6 +278,21 @@ Test(events, news_of_links_name_the_evidence)
 		"has been heard for 2 ms");
 }
 
+Test(events, news_of_a_fence_command_say_what_it_said)
+{
+	cr_expect_str_eq(sentence((struct event){.kind = EVENT_FENCE_STARTED, .node = 0}),
+			 "the fence command for node alpha is started");
+	cr_expect_str_eq(
+		sentence((struct event){.kind = EVENT_FENCE_DONE, .node = 0, .b = 2000000}),
+		"the fence command says after 2 ms that node alpha is cut off");
+	cr_expect_str_eq(sentence((struct event){.kind = EVENT_FENCE_FAILED,
+						 .node = 0,
+						 .b = 4000000,
+						 .detail = "exit status 3: no route"}),
+			 "the fence command for node alpha failed, next try not before 4 ms (exit "
+			 "status 3: no route)");
+}
+
 Test(events, a_worker_that_polls_again_is_told_with_how_long_it_did_not)
 {
 	cr_expect_str_eq(sentence((struct event){
