@@ -136,10 +136,10 @@ static bool agree_instance_acceptable(const struct agree *a, const struct agree_
 	bool nothing_left = was->in_sync == 0 || reset;
 
 	/* Giving the state up is a statement of its own, and only the loss of every copy permits
-	 * it. A formation, which cannot know whether its copies have everything, says so too and
-	 * keeps one of them. */
-	if (named && (new->lineage != (uint16_t)(was->lineage + 1) || was->in_sync == 0 ||
-		      (!reset && !v->formation)))
+	 * it. A formation, which cannot know whether its copies have everything, nor what came
+	 * after the view that it goes on from, says so too and keeps one of them. */
+	if (named && (new->lineage != (uint16_t)(was->lineage + 1) ||
+		      (!v->formation && (was->in_sync == 0 || !reset))))
 		return false;
 
 	/* A copy in sync in both views must have lived all along. */

@@ -117,7 +117,9 @@ static void plan_successor(const struct plan_input *in, unsigned i, struct plan_
 		out->instance[i].in_sync = fresh ? 0 : p->in_sync & ~gone;
 	if (to == HAVEN_NODE_NONE && p->holder != HAVEN_NODE_NONE)
 		out->no_successor |= (uint64_t)1 << i;
-	if ((fresh || in->formation) && p->in_sync)
+	/* A formation that goes on from a view cannot know what came after it: even where that view
+	 * says that there is nothing, others may have begun. */
+	if ((fresh && p->in_sync) || (in->formation && in->members))
 		out->state_lost |= (uint64_t)1 << i;
 	if (to != p->holder || out->instance[i].in_sync != p->in_sync ||
 	    p->holder != HAVEN_NODE_NONE) {

@@ -161,6 +161,14 @@ Test(agree, a_formation_names_a_loss_and_keeps_one_copy)
 	      next.instance[0].lineage = 5));
 }
 
+Test(agree, a_formation_names_a_loss_where_its_view_knows_of_nothing)
+{
+	RULE(ALLOWED, NOTHING,
+	     (next.formation = 1, give_to(&next, 1, 2), next.instance[1].lineage++));
+	RULE(REFUSED, NOTHING,
+	     (next.formation = 1, give_to(&next, 1, 2), next.instance[1].lineage += 2));
+}
+
 /* … which must not be refused later, when that copy is gone: an earlier ballot may have chosen it.
  */
 Test(agree, a_copy_that_was_kept_may_be_gone_by_now)

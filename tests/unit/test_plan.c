@@ -421,6 +421,19 @@ Test(plan, a_formation_keeps_one_copy_and_says_that_something_may_be_lost)
 	cr_expect_eq(plan(&in).state_lost, 1);
 }
 
+Test(plan, a_formation_that_remembers_nothing_of_an_instance_says_so_too)
+{
+	struct plan_input in = usual_at(B);
+
+	in.instance[0].holder = NONE;
+	in.instance[0].assigned = in.instance[0].in_sync = 0;
+	cr_expect_eq(plan(&in).state_lost, 0);
+	in.formation = true;
+	cr_expect_eq(plan(&in).state_lost, 1, "others may have begun after that view");
+	in.members = 0;
+	cr_expect_eq(plan(&in).state_lost, 0, "the very first one");
+}
+
 Test(plan, both_components_died_and_nobody_can_serve_yet)
 {
 	struct plan_input in = usual_at(B);
