@@ -84,20 +84,21 @@ static bool check_remembered(const struct sim_world *w)
 
 /* The newest view may go on without any copy that was in sync only if it says so (a new lineage),
  * and, unless the one that it goes on from has everything, only if none of them is whole any more.
- * A formation says so always, for it cannot know what a forgotten majority has decided (and so does
- * who decides an epoch again after its majority forgot); a copy out of its reach it cannot prefer.
+ * A formation says so always, for it cannot know what a forgotten majority has decided; a copy out
+ * of its reach it cannot prefer. Who decides an epoch again after its majority forgot is held to
+ * both, unless a copy of the forgotten view is in sync in this one, too: then nothing is given up.
  */
-static void check_loss(struct sim_world *w, unsigned node, unsigned i, bool formation)
+static void check_loss(struct sim_world *w, unsigned node, unsigned i, bool formation, bool again)
 {
 	struct sim_check *c = &w->check;
 	uint32_t old = c->before.instance[i].in_sync;
 	uint8_t holder = c->view.instance[i].holder;
-	bool said = formation ||
-		    c->view.instance[i].lineage == (uint16_t)(c->before.instance[i].lineage + 1);
+	bool named = c->view.instance[i].lineage == (uint16_t)(c->before.instance[i].lineage + 1);
+	bool forgotten = formation || again;
 	enum sim_invariant why;
 	unsigned lane;
 
-	if (old == 0 || (!said && check_survivors(c, i)))
+	if (old == 0 || (!named && !formation && check_survivors(c, i)))
 		return;
 	if (!check_any_acked(w, i)) { /* nothing to lose; but the state may go on from any copy */
 		c->lost[i] |= c->view.instance[i].lineage != c->before.instance[i].lineage;
@@ -106,13 +107,13 @@ static void check_loss(struct sim_world *w, unsigned node, unsigned i, bool form
 	sim_trace_add(&w->trace, w->now, SIM_TR_LOST, node, i, c->view.epoch, old,
 		      c->view.instance[i].in_sync);
 	w->stats.checks[SIM_C5]++;
-	if (!said)
+	if (!named && !forgotten)
 		sim_fail(w, SIM_C5, node, i,
 			 "no copy that was in sync goes on, and the view does not say so "
 			 "(epoch, in sync before, now)",
 			 c->view.epoch, old, c->view.instance[i].in_sync);
 	c->lost[i] = true;
-	c->unnamed[i] = said && (!formation || check_remembered(w));
+	c->unnamed[i] = (named || forgotten) && (!forgotten || check_remembered(w));
 	if (holder != HAVEN_NODE_NONE && sim_claims_whole(&w->node[holder], i) &&
 	    sim_check_copy(w, &w->node[holder], i, &lane, &why))
 		return;
@@ -122,7 +123,7 @@ static void check_loss(struct sim_world *w, unsigned node, unsigned i, bool form
 		if (!(old & node_bit(k)) || !n->up || n->incarnation != c->before.incarnation[k] ||
 		    !n->app[i].alive || n->app[i].known_life != n->app[i].life)
 			continue;
-		if (formation &&
+		if (forgotten &&
 		    (!(c->view.members & node_bit(k)) || !n->app[i].known_ready ||
 		     (holder == HAVEN_NODE_NONE && (c->view.instance[i].in_sync & node_bit(k)))))
 			continue;
@@ -230,7 +231,7 @@ void sim_check_view(struct sim_world *w, struct sim_node *n)
 	c->before = c->view;
 	c->view = *v;
 	for (unsigned i = 0; i < w->options.instances; i++)
-		check_loss(w, node, i, v->formation || again);
+		check_loss(w, node, i, v->formation, again);
 }
 
 /* ---- C1, C2, C10: who may act ------------------------------------------------------------------
