@@ -139,35 +139,7 @@ static void run_commit(struct crash_case *c)
 	table_commit(&yard_table, TABLE_LANE);
 }
 
-static void run_begin(struct crash_case *c)
-{
-	(void)c;
-	table_lane_begin(&yard_table, TABLE_LANE);
-}
-
-static void run_clear(struct crash_case *c)
-{
-	table_lane_clear(&yard_table, TABLE_LANE, table_stage(c)->committed_after);
-}
-
 /* ---- the harness ----------------------------------------------------------------------------- */
-
-static void open_table(struct crash_case *c)
-{
-	crash_region_add(c, yard_table.base, yard_table.geometry.total_bytes);
-}
-
-static void look(struct crash_case *c)
-{
-	table_view(c, false);
-	table_recover(c);
-}
-
-/** The writer stands still and is no corpse: others read, nobody takes its lane. */
-static void world(struct crash_case *c)
-{
-	table_view(c, false);
-}
 
 static void ended(struct crash_case *c)
 {
@@ -180,7 +152,7 @@ static void ended(struct crash_case *c)
 #define WRITER(title, in, begin, function)                                                         \
 	{                                                                                          \
 		.name = title, .starts = in, .prepare = begin, .run = function,                    \
-		.open = open_table, .look = look, .world = world, .ended = ended,                  \
+		.open = table_open, .look = table_look, .world = table_world, .ended = ended,      \
 	}
 
 const struct crash_op crash_dirty_ops[] = {
@@ -189,7 +161,7 @@ const struct crash_op crash_dirty_ops[] = {
 	WRITER("dirty-delete", START_BUT(START_EMPTY), prepare_delete, run_delete),
 	WRITER("dirty-push", START_BUT(START_EMPTY), prepare_push, run_push),
 	WRITER("dirty-commit", START_BUT(START_EMPTY), prepare_commit, run_commit),
-	WRITER("dirty-begin", START_BUT(START_EMPTY), prepare_begin, run_begin),
-	WRITER("dirty-clear", START_BUT(START_EMPTY), prepare_clear, run_clear),
+	WRITER("dirty-begin", START_BUT(START_EMPTY), prepare_begin, table_run_begin),
+	WRITER("dirty-clear", START_BUT(START_EMPTY), prepare_clear, table_run_clear),
 	{.name = NULL},
 };

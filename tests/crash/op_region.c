@@ -138,12 +138,6 @@ static void run_two(struct crash_case *c)
 				       value, sizeof(value), s->committed);
 }
 
-static void run_commit(struct crash_case *c)
-{
-	(void)c;
-	table_commit(&yard_table, TABLE_LANE);
-}
-
 static void run_apply(struct crash_case *c)
 {
 	struct table_stage *s = table_stage(c);
@@ -152,40 +146,7 @@ static void run_apply(struct crash_case *c)
 				table_key(s->moving), value);
 }
 
-static void run_applied(struct crash_case *c)
-{
-	table_applied(&yard_table, TABLE_LANE, table_stage(c)->committed_after);
-}
-
-static void run_clear(struct crash_case *c)
-{
-	table_lane_clear(&yard_table, TABLE_LANE, table_stage(c)->committed_after);
-}
-
-static void run_begin(struct crash_case *c)
-{
-	(void)c;
-	table_lane_begin(&yard_table, TABLE_LANE);
-}
-
 /* ---- the harness ----------------------------------------------------------------------------- */
-
-static void open_region(struct crash_case *c)
-{
-	crash_region_add(c, yard_table.base, yard_table.geometry.total_bytes);
-}
-
-static void look(struct crash_case *c)
-{
-	table_view(c, false);
-	table_recover(c);
-}
-
-/** The writer stands still and is no corpse: others read, nobody takes its lane. */
-static void world(struct crash_case *c)
-{
-	table_view(c, false);
-}
 
 static void ended(struct crash_case *c)
 {
@@ -252,33 +213,33 @@ static void ended_read(struct crash_case *c)
 #define WRITER(title, in, begin, function)                                                         \
 	{                                                                                          \
 		.name = title, .starts = in, .prepare = begin, .run = function,                    \
-		.open = open_region, .look = look, .world = world, .ended = ended,                 \
+		.open = table_open, .look = table_look, .world = table_world, .ended = ended,      \
 	}
 
 const struct crash_op crash_region_ops[] = {
 	WRITER("region-write-new", START_ALL, prepare_new, run_write),
 	WRITER("region-write-over", START_BUT(START_EMPTY), prepare_over, run_write),
 	WRITER("region-write-two", START_BUT(START_EMPTY), prepare_two, run_two),
-	WRITER("region-commit", START_ALL, prepare_commit, run_commit),
+	WRITER("region-commit", START_ALL, prepare_commit, table_run_commit),
 	WRITER("region-apply-new", START_ALL, prepare_new, run_apply),
 	WRITER("region-apply-over", START_BUT(START_EMPTY), prepare_over, run_apply),
-	WRITER("region-applied", START_ALL, prepare_applied, run_applied),
-	WRITER("region-clear", START_ALL, prepare_clear, run_clear),
-	WRITER("region-begin", START_BUT(START_DEAD), prepare_begin, run_begin),
+	WRITER("region-applied", START_ALL, prepare_applied, table_run_applied),
+	WRITER("region-clear", START_ALL, prepare_clear, table_run_clear),
+	WRITER("region-begin", START_BUT(START_DEAD), prepare_begin, table_run_begin),
 	{.name = "region-repair",
 	 .starts = 1u << START_DEAD,
 	 .forms = 60,
 	 .prepare = prepare_begin,
-	 .run = run_begin,
-	 .open = open_region,
-	 .look = look,
-	 .world = world,
+	 .run = table_run_begin,
+	 .open = table_open,
+	 .look = table_look,
+	 .world = table_world,
 	 .ended = ended},
 	{.name = "region-read",
 	 .starts = START_ALL,
 	 .prepare = prepare_read,
 	 .run = run_read,
-	 .open = open_region,
+	 .open = table_open,
 	 .look = look_read,
 	 .world = world_read,
 	 .ended = ended_read},

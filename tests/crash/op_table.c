@@ -145,12 +145,6 @@ static void run_delete(struct crash_case *c)
 	s->result = table_delete(&yard_table, TABLE_LANE, table_key(s->moving), s->committed);
 }
 
-static void run_commit(struct crash_case *c)
-{
-	(void)c;
-	table_commit(&yard_table, TABLE_LANE);
-}
-
 static void run_apply_put(struct crash_case *c)
 {
 	struct table_stage *s = table_stage(c);
@@ -167,40 +161,7 @@ static void run_apply_delete(struct crash_case *c)
 				table_key(s->moving), NULL);
 }
 
-static void run_applied(struct crash_case *c)
-{
-	table_applied(&yard_table, TABLE_LANE, table_stage(c)->committed_after);
-}
-
-static void run_clear(struct crash_case *c)
-{
-	table_lane_clear(&yard_table, TABLE_LANE, table_stage(c)->committed_after);
-}
-
-static void run_begin(struct crash_case *c)
-{
-	(void)c;
-	table_lane_begin(&yard_table, TABLE_LANE);
-}
-
 /* ---- the harness ----------------------------------------------------------------------------- */
-
-static void open_table(struct crash_case *c)
-{
-	crash_region_add(c, yard_table.base, yard_table.geometry.total_bytes);
-}
-
-static void look(struct crash_case *c)
-{
-	table_view(c, false);
-	table_recover(c);
-}
-
-/** The writer stands still and is no corpse: others read, nobody takes its lane. */
-static void world(struct crash_case *c)
-{
-	table_view(c, false);
-}
 
 static void ended(struct crash_case *c)
 {
@@ -271,34 +232,34 @@ static void ended_read(struct crash_case *c)
 #define WRITER(title, in, begin, function)                                                         \
 	{                                                                                          \
 		.name = title, .starts = in, .prepare = begin, .run = function,                    \
-		.open = open_table, .look = look, .world = world, .ended = ended,                  \
+		.open = table_open, .look = table_look, .world = table_world, .ended = ended,      \
 	}
 
 const struct crash_op crash_table_ops[] = {
 	WRITER("put-new", START_ALL, prepare_put_new, run_put),
 	WRITER("put-over", START_BUT(START_EMPTY), prepare_put_over, run_put),
 	WRITER("delete", START_ALL, prepare_delete, run_delete),
-	WRITER("commit", START_ALL, prepare_commit, run_commit),
+	WRITER("commit", START_ALL, prepare_commit, table_run_commit),
 	WRITER("apply-new", START_ALL, prepare_put_new, run_apply_put),
 	WRITER("apply-over", START_BUT(START_EMPTY), prepare_put_over, run_apply_put),
 	WRITER("apply-delete", START_ALL, prepare_apply_delete, run_apply_delete),
-	WRITER("applied", START_ALL, prepare_applied, run_applied),
-	WRITER("clear", START_ALL, prepare_clear, run_clear),
-	WRITER("lane-begin", START_BUT(START_DEAD), prepare_begin, run_begin),
+	WRITER("applied", START_ALL, prepare_applied, table_run_applied),
+	WRITER("clear", START_ALL, prepare_clear, table_run_clear),
+	WRITER("lane-begin", START_BUT(START_DEAD), prepare_begin, table_run_begin),
 	{.name = "lane-repair",
 	 .starts = 1u << START_DEAD,
 	 .forms = 100,
 	 .prepare = prepare_begin,
-	 .run = run_begin,
-	 .open = open_table,
-	 .look = look,
-	 .world = world,
+	 .run = table_run_begin,
+	 .open = table_open,
+	 .look = table_look,
+	 .world = table_world,
 	 .ended = ended},
 	{.name = "table-read",
 	 .starts = START_ALL,
 	 .prepare = prepare_read,
 	 .run = run_read,
-	 .open = open_table,
+	 .open = table_open,
 	 .look = look_read,
 	 .world = world_read,
 	 .ended = ended_read},

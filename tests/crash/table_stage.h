@@ -62,4 +62,16 @@ void table_view(struct crash_case *c, bool over);
 /** Whoever takes a copy of this lane over has all of it, and everything is free that is not. */
 void table_recover(struct crash_case *c);
 
+/* ---- table_run.c: steps of struct crash_op ---- */
+
+void table_run_commit(struct crash_case *c);
+void table_run_applied(struct crash_case *c);
+void table_run_clear(struct crash_case *c);
+void table_run_begin(struct crash_case *c);
+void table_open(struct crash_case *c);
+/** After a death: readers' view, then recovery. */
+void table_look(struct crash_case *c);
+/** The writer stands still and is no corpse: others read, nobody takes its lane. */
+void table_world(struct crash_case *c);
+
 #endif
