@@ -113,7 +113,7 @@ static void check_loss(struct sim_world *w, unsigned node, unsigned i, bool form
 			 "(epoch, in sync before, now)",
 			 c->view.epoch, old, c->view.instance[i].in_sync);
 	c->lost[i] = true;
-	c->unnamed[i] = (named || forgotten) && (!forgotten || check_remembered(w));
+	c->unnamed[i] = forgotten ? check_remembered(w) : named;
 	if (holder != HAVEN_NODE_NONE && sim_claims_whole(&w->node[holder], i) &&
 	    sim_check_copy(w, &w->node[holder], i, &lane, &why))
 		return;
