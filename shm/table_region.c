@@ -92,11 +92,12 @@ int table_region_write(struct table *t, unsigned lane, uint64_t offset, const vo
 	while (n) {
 		struct part part = part_of(t, offset, n);
 		uint32_t key = htole32((uint32_t)part.block);
+		int status;
 
 		block_copy(&p, &key, block);
 		memcpy(block + part.at, from, part.bytes);
-		/* Lane, key and room were looked at. */
-		HAVEN_ASSERT(table_put(t, lane, &key, block, consumed_seq) == 0);
+		status = table_put(t, lane, &key, block, consumed_seq);
+		HAVEN_ASSERT(status == 0); /* lane, key and room were looked at */
 		offset += part.bytes;
 		from += part.bytes;
 		n -= part.bytes;

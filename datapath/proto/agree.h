@@ -19,10 +19,11 @@
  *     promises: nobody else can have been promised anything lower.
  *
  *   - Two voters without a third need both, so neither can go on alone. One that has proof from
- *     outside that the other's life, as the view names it, has ended (agree_facts.fenced) counts
- * its vote as given. Whatever the dead one helped to choose this voter has accepted, too, so its
- * own acceptor state is all there is to know. Its promises are waited for all the same: a proof
- * that was a mistake makes no second holder, unless each side was given one.
+ *     outside that the other's life, as the view names it, has ended counts its vote as given
+ *     (agree_facts.fenced). Whatever the dead one helped to choose this voter has accepted, too,
+ *     so its own acceptor state is all there is to know. What was promised to the dead one is
+ *     waited for all the same: a proof that was a mistake makes no second holder, unless each
+ *     side was given one.
  *
  * Voters check a proposal against their own knowledge (agree_acceptable): a holder is displaced
  * only when it released the instance in this very epoch, is suspected by the voter itself, or
