@@ -2,9 +2,10 @@
 /*
  * The step: advance the clocks, take the event, let everything follow from it, send what is due.
  *
- * Order inside a step matters in two places. The own lease is looked at (brain_role_refresh) before
- * any consequence of the event is told to others, so that a node that slept acts on nothing with an
- * expired lease. And a stall is accounted for before silence is judged.
+ * Order inside a step matters in three places. The own lease is looked at (brain_role_refresh)
+ * before any consequence of the event is told to others, so that a node that slept acts on nothing
+ * with an expired lease. A component's end counts before that look: none is made primary when it is
+ * dead. And a stall is accounted for before silence is judged.
  */
 #include "brain_internal.h"
 
@@ -416,6 +417,9 @@ void brain_step(struct brain *b, uint64_t now, const struct brain_event *event,
 	out->n = 0;
 	out->more = false;
 	out->silence_ns = 0;
+	/* What has died gets no role that the time passed since the last step would bring. */
+	if (event->kind == BRAIN_COMPONENT && !event->up)
+		brain_role_on_component(b, event->instance, false);
 	/* A step at the same instant as the last one would find nothing new. */
 	if (b->now != now || b->refresh_cut) {
 		b->now = now;

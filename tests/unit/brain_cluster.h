@@ -37,6 +37,7 @@ struct cluster_node {
 	uint32_t scan_end;
 	bool acting;          /**< after the last instant */
 	enum haven_role role; /**< as told by OUT_ROLE */
+	unsigned primaries;   /**< how often it was told that */
 	unsigned notes[NOTE_COUNT];
 	int code;            /**< answer to the last command, 1: none came */
 	uint64_t silence_ns; /**< longest told between two beats of a peer */
@@ -81,6 +82,7 @@ static inline unsigned cluster_answer(struct cluster_node *o, const struct brain
 		if (o->lane && out->role == HAVEN_PRIMARY)
 			answer[n++] = cluster_committed(o);
 		o->role = (enum haven_role)out->role;
+		o->primaries += out->role == HAVEN_PRIMARY;
 		break;
 	case OUT_CLOSE_GATE:
 		if (o->gate_stuck)

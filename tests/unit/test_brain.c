@@ -278,6 +278,28 @@ Test(brain, a_dead_component_with_a_checkpoint_hands_over_too)
 	cluster_end(c);
 }
 
+/* The wait for a dead holder's lease is over, and the first thing its successor hears after it is
+ * that its own component has died. */
+Test(brain, a_component_that_dies_as_its_turn_comes_is_never_primary)
+{
+	unsigned ticks = 0;
+	struct cluster *c = serving();
+
+	node_dies(c, A);
+	while (c->actor != B && ticks++ < 1000)
+		cluster_tick(c);
+	cr_assert_eq(c->actor, B);
+	cluster_end(c);
+	c = serving();
+	node_dies(c, A);
+	cluster_run(c, (ticks - 1) * TICK_NS);
+	c->now += TICK_NS;
+	component_dies(c, B);
+	cr_expect_eq(c->node[B].primaries, 0);
+	cr_expect_eq(c->node[B].role, HAVEN_OFFLINE);
+	cluster_end(c);
+}
+
 Test(brain, nothing_is_handed_over_before_the_gate_is_surely_shut)
 {
 	struct cluster *c = serving();
