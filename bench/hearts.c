@@ -79,7 +79,7 @@ static void config_make(struct brain_config *c, unsigned self, unsigned n)
 static int node_start(struct hearts *h, unsigned k)
 {
 	struct auth_keys keys = {.n = 1, .key[0] = {.size = AUTH_KEY_MIN, .bytes = {1, 2, 3}}};
-	size_t bytes = (brain_bytes() + 63) / 64 * 64;
+	size_t bytes = (brain_bytes(0) + 63) / 64 * 64;
 	struct brain_config config;
 
 	h->brain[k] = aligned_alloc(64, bytes);

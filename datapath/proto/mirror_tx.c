@@ -3,10 +3,23 @@
 
 #include "haven_assert.h"
 
+static struct mirror_tx_frame *mirror_tx_at(const struct mirror_tx *t, uint64_t number)
+{
+	return &t->window[number & t->window_mask];
+}
+
 /* Frames of the window are written before they are read. */
 static void mirror_tx_clear(struct mirror_tx *t)
 {
-	memset(t, 0, offsetof(struct mirror_tx, window));
+	memset(t, 0, offsetof(struct mirror_tx, window_mask));
+}
+
+void mirror_tx_init(struct mirror_tx *t, struct mirror_tx_frame *window, uint32_t frames)
+{
+	HAVEN_ASSERT(frames >= 2 && (frames & (frames - 1)) == 0);
+	t->window = window;
+	t->window_mask = frames - 1;
+	mirror_tx_close(t);
 }
 
 void mirror_tx_close(struct mirror_tx *t)
@@ -30,7 +43,7 @@ void mirror_tx_open(struct mirror_tx *t, uint8_t node, uint64_t incarnation, uin
 	t->rewound = UINT64_MAX;
 	t->started_ns = now;
 	t->progress_run = t->sent_run = run;
-	t->window[0] = (struct mirror_tx_frame){.kind = MIRROR_START, .first = committed};
+	*mirror_tx_at(t, 0) = (struct mirror_tx_frame){.kind = MIRROR_START, .first = committed};
 	t->next = 1;
 	t->resend = 0;
 }
@@ -38,7 +51,7 @@ void mirror_tx_open(struct mirror_tx *t, uint8_t node, uint64_t incarnation, uin
 static void mirror_tx_emit(struct mirror_tx *t, uint64_t number, uint64_t committed, uint64_t turn,
 			   uint64_t run, struct frame_mirror *out)
 {
-	struct mirror_tx_frame *f = &t->window[number % MIRROR_WINDOW];
+	struct mirror_tx_frame *f = mirror_tx_at(t, number);
 
 	if (f->kind == MIRROR_ENTRIES) {
 		t->entries_turn = turn;
@@ -60,7 +73,7 @@ static void mirror_tx_emit(struct mirror_tx *t, uint64_t number, uint64_t commit
 static bool mirror_tx_make(struct mirror_tx *t, uint64_t committed, uint32_t per_frame,
 			   uint64_t turn)
 {
-	struct mirror_tx_frame *f = &t->window[t->next % MIRROR_WINDOW];
+	struct mirror_tx_frame *f = mirror_tx_at(t, t->next);
 	bool records = t->record_next <= committed;
 	bool entries = t->scan_next < t->scan_end;
 
@@ -100,12 +113,12 @@ bool mirror_tx_next(struct mirror_tx *t, uint64_t committed, uint32_t per_frame,
 		return false;
 	if (t->resend == t->next) {
 		/* Before the receiver has emptied its replica there is nothing to build on. */
-		if (t->acked == 0 || t->next - t->acked >= MIRROR_WINDOW)
+		if (t->acked == 0 || t->next - t->acked > t->window_mask)
 			return false;
 		if (!mirror_tx_make(t, committed, per_frame, turn))
 			return false;
 	}
-	if (t->window[t->resend % MIRROR_WINDOW].kind == MIRROR_END && turn <= t->entries_turn)
+	if (mirror_tx_at(t, t->resend)->kind == MIRROR_END && turn <= t->entries_turn)
 		return false;
 	mirror_tx_emit(t, t->resend, committed, turn, run, out);
 	t->resend++;

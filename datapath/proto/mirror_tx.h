@@ -21,9 +21,7 @@
 
 #include "frame.h"
 
-/** Frames in flight of one session. A power of two. */
-#define MIRROR_WINDOW 64u
-
+/** What a frame in flight holds, so that it can be built again. */
 struct mirror_tx_frame {
 	uint8_t kind; /**< enum mirror_kind */
 	uint32_t count;
@@ -50,9 +48,14 @@ struct mirror_tx {
 	uint64_t sent_run;     /**< run clock of the last frame sent */
 	uint64_t started_ns;
 	uint32_t resends;
-	struct mirror_tx_frame window[MIRROR_WINDOW];
+	/* Set once; all above is cleared when a session ends. */
+	uint32_t window_mask; /**< frames in flight at most, less one */
+	struct mirror_tx_frame *window;
 };
 
+/** No session yet. `window`: memory for `frames` frames in flight, a power of two, at least 2; the
+ *  caller's, it stays in use. */
+void mirror_tx_init(struct mirror_tx *t, struct mirror_tx_frame *window, uint32_t frames);
 void mirror_tx_close(struct mirror_tx *t);
 /** Open a session. `session` must be greater than any before it to this receiver. */
 void mirror_tx_open(struct mirror_tx *t, uint8_t node, uint64_t incarnation, uint64_t session,
@@ -60,6 +63,11 @@ void mirror_tx_open(struct mirror_tx *t, uint8_t node, uint64_t incarnation, uin
 static inline bool mirror_tx_is_open(const struct mirror_tx *t)
 {
 	return t->node != HAVEN_NODE_NONE;
+}
+/** Frames sent that the receiver has not acknowledged. */
+static inline uint64_t mirror_tx_flight(const struct mirror_tx *t)
+{
+	return t->resend - t->acked;
 }
 /**
  * Next frame to send, or false when there is none now. `per_frame`: records that fit one frame.

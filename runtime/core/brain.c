@@ -14,9 +14,16 @@
 HAVEN_STATIC_ASSERT(4 * HAVEN_NODES_MAX + BRAIN_MIRROR_BUDGET < BRAIN_OUTPUTS_MAX,
 		    "a full round of beats and views leaves room for the rest");
 
-size_t brain_bytes(void)
+static uint32_t brain_window(uint32_t mirror_window)
 {
-	return sizeof(struct brain);
+	return mirror_window ? mirror_window : BRAIN_WINDOW;
+}
+
+size_t brain_bytes(uint32_t mirror_window)
+{
+	return sizeof(struct brain) + (size_t)BRAIN_SLOTS_MAX * BRAIN_SESSIONS *
+					      brain_window(mirror_window) *
+					      sizeof(struct mirror_tx_frame);
 }
 
 void brain_init(struct brain *b, const struct brain_config *config, uint64_t incarnation,
@@ -52,8 +59,8 @@ void brain_init(struct brain *b, const struct brain_config *config, uint64_t inc
 	for (unsigned i = 0; i < HAVEN_INSTANCES_MAX; i++)
 		b->target[i] = HAVEN_NODE_NONE;
 	for (unsigned s = 0; s < BRAIN_SLOTS_MAX; s++)
-		for (unsigned k = 0; k < BRAIN_SESSIONS; k++)
-			b->slot[s].tx[k].node = HAVEN_NODE_NONE;
+		brain_slot_clear(b, s);
+	brain_flight_init(b);
 }
 
 bool brain_room(struct brain_outputs *out, unsigned n)

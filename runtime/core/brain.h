@@ -22,6 +22,7 @@
 #include "view.h"
 
 #define BRAIN_SLOTS_MAX 64    /**< local lanes (checkpoint lanes) a node may mirror */
+#define BRAIN_WINDOW 64u      /**< least memory: frames of one lane that may be on their way */
 #define BRAIN_OUTPUTS_MAX 192 /**< outputs of one step; a static bound checks it suffices */
 
 /** Redundancy models of a group. */
@@ -42,6 +43,8 @@ struct brain_config {
 	uint64_t hold_max_ns;  /**< … and this long at most after many failures; 0: never held */
 	uint32_t gray_percent; /**< loss of heartbeats from which a link is gray, 0: never */
 	uint64_t mirror_timeout_ns; /**< a secondary that acknowledges nothing so long is dropped */
+	uint32_t mirror_window;     /**< frames of one lane on their way, 0: BRAIN_WINDOW */
+	uint32_t mirror_flight;     /**< frames of all lanes on their way to one node, 0: any */
 	struct {
 		uint32_t eligible; /**< nodes that may serve it */
 		uint8_t preferred; /**< first choice among equals, HAVEN_NODE_NONE: lowest index */
@@ -171,8 +174,9 @@ struct brain_outputs {
 };
 
 struct brain;
-/** Bytes of a brain's state; the caller provides that much zeroed, 64-byte aligned memory. */
-size_t brain_bytes(void);
+/** Bytes of a brain's state; the caller provides that much zeroed, 64-byte aligned memory.
+ *  `mirror_window`: as in its configuration, a power of two or 0. */
+size_t brain_bytes(uint32_t mirror_window);
 /** `incarnation`: greater than any this node had; `floor`: no epoch up to here is formed anew; from
  *  a wall clock that counts at least as fast as microseconds. */
 void brain_init(struct brain *b, const struct brain_config *config, uint64_t incarnation,

@@ -5,6 +5,7 @@
  *   brain_agree.c   planning, proposing, committing views
  *   brain_role.c    roles, leases, releases, switchover
  *   brain_mirror.c  sessions, acknowledgements, replicas
+ *   brain_flight.c  how many frames may be on their way
  *   brain_copies.c  what a new view means for the copies
  *   brain_fence.c   the vote of a node that was proven dead from outside
  */
@@ -37,6 +38,11 @@ struct brain_slot {
 	uint64_t acked, consumed; /**< as last told to the caller */
 	struct mirror_rx rx;
 	struct mirror_tx tx[BRAIN_SESSIONS];
+};
+
+/** Mirror frames on their way to one node: as counted in this step, and how many there may be. */
+struct brain_flight {
+	uint32_t now, most;
 };
 
 /** Why an instance's gate is being shut here, REASON_NONE: it is not. */
@@ -95,6 +101,9 @@ struct brain {
 	uint8_t reason_instance;
 	uint64_t view_pushed_ns[HAVEN_NODES_MAX];
 	uint64_t no_successor; /**< instances already reported as such in this epoch */
+
+	struct brain_flight flight[HAVEN_NODES_MAX];
+	struct mirror_tx_frame window[]; /**< of slot 0's session 0, then of its session 1, … */
 };
 
 /** The instance's gate is being shut, and the caller has not said yet that it is. */
@@ -168,6 +177,7 @@ void brain_role_on_commit(struct brain *b, const struct view *was);
 bool brain_holds(const struct brain *b, unsigned i);
 
 /* ---- brain_mirror.c ---- */
+void brain_slot_clear(struct brain *b, unsigned n);
 void brain_mirror_on_slot(struct brain *b, const struct brain_event *e);
 void brain_mirror_on_committed(struct brain *b, const struct brain_event *e);
 void brain_mirror_on_frame(struct brain *b, const struct frame *f, struct brain_outputs *out);
@@ -189,5 +199,14 @@ void brain_fence_on_heard(struct brain *b, unsigned node, struct brain_outputs *
 void brain_mirror_on_commit(struct brain *b, const struct view *was, struct brain_outputs *out);
 /** Tell what is left to be told of what the last view brought about. */
 void brain_mirror_tell(struct brain *b, struct brain_outputs *out);
+
+/* brain_flight.c */
+void brain_flight_init(struct brain *b);
+/** Once in a step, before frames are made. */
+void brain_flight_count(struct brain *b);
+bool brain_flight_room(const struct brain *b, unsigned node);
+void brain_flight_sent(struct brain *b, unsigned node);
+void brain_flight_lost(struct brain *b, unsigned node);
+void brain_flight_acked(struct brain *b, unsigned node);
 
 #endif

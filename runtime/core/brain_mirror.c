@@ -16,6 +16,18 @@
 
 #define BRAIN_RTO_MIN_NS 200000ull
 
+void brain_slot_clear(struct brain *b, unsigned n)
+{
+	uint32_t frames = b->config.mirror_window ? b->config.mirror_window : BRAIN_WINDOW;
+	struct mirror_tx_frame *window = &b->window[(size_t)n * BRAIN_SESSIONS * frames];
+	struct brain_slot *s = &b->slot[n];
+
+	memset(s, 0, sizeof(*s));
+	mirror_rx_init(&s->rx);
+	for (unsigned k = 0; k < BRAIN_SESSIONS; k++)
+		mirror_tx_init(&s->tx[k], &window[k * frames], frames);
+}
+
 void brain_mirror_on_slot(struct brain *b, const struct brain_event *e)
 {
 	struct brain_slot *s = &b->slot[e->slot];
@@ -23,10 +35,7 @@ void brain_mirror_on_slot(struct brain *b, const struct brain_event *e)
 	if (s->open)
 		b->slots[s->stream.instance] &= ~slot_bit(e->slot);
 	b->open_slots &= ~slot_bit(e->slot);
-	memset(s, 0, sizeof(*s));
-	mirror_rx_init(&s->rx);
-	for (unsigned k = 0; k < BRAIN_SESSIONS; k++)
-		mirror_tx_close(&s->tx[k]);
+	brain_slot_clear(b, e->slot);
 	if (e->kind == BRAIN_SLOT_CLOSE)
 		return;
 	HAVEN_ASSERT(e->stream.instance < HAVEN_INSTANCES_MAX);
@@ -218,16 +227,21 @@ static uint32_t brain_required(const struct brain *b, unsigned i)
 void brain_mirror_on_ack(struct brain *b, const struct frame *f)
 {
 	const struct frame_mirror_ack *ack = &f->u.ack;
-
 	struct brain_slot *s;
 	struct mirror_tx *t;
+	uint32_t resends;
 
 	if (ack->stream.instance >= b->config.n_instances)
 		return;
 	s = brain_slot_of(b, &ack->stream);
 	t = s ? brain_session(s, f->src) : NULL;
-	if (t && t->incarnation == f->src_incarnation)
-		mirror_tx_on_ack(t, ack, b->run);
+	if (!t || t->incarnation != f->src_incarnation)
+		return;
+	resends = t->resends;
+	if (mirror_tx_on_ack(t, ack, b->run))
+		brain_flight_acked(b, f->src);
+	if (t->resends != resends)
+		brain_flight_lost(b, f->src);
 }
 
 static void brain_close_session(struct brain *b, struct brain_slot *s, struct mirror_tx *t)
@@ -383,18 +397,23 @@ static unsigned brain_pump(struct brain *b, unsigned n, unsigned budget, struct 
 	for (unsigned k = 0; k < BRAIN_SESSIONS; k++) {
 		struct mirror_tx *t = &s->tx[k];
 		uint64_t rto = 2 * b->config.interval_ns;
+		uint32_t resends;
 		struct frame_mirror m;
 		struct frame *f;
 
 		if (!mirror_tx_is_open(t))
 			continue;
+		resends = t->resends;
 		mirror_tx_on_time(t, rto > BRAIN_RTO_MIN_NS ? rto : BRAIN_RTO_MIN_NS, b->run);
-		while (made < budget && brain_room(out, 1) &&
+		if (t->resends != resends)
+			brain_flight_lost(b, t->node);
+		while (made < budget && brain_room(out, 1) && brain_flight_room(b, t->node) &&
 		       mirror_tx_next(t, s->committed, s->per_frame, b->looked[s->stream.instance],
 				      b->run, &m)) {
 			f = brain_frame(b, out, FRAME_MIRROR, t->node, (uint16_t)n);
 			if (!f)
 				break; /* as if lost */
+			brain_flight_sent(b, t->node);
 			m.stream = s->stream;
 			m.epoch = b->agree.view.epoch;
 			m.shape = s->shape;
@@ -419,6 +438,7 @@ static void brain_holder_tick(struct brain *b, struct brain_outputs *out)
 	/* Turned so that the slot to serve first is bit 0. */
 	left = cursor ? b->open_slots >> cursor | b->open_slots << (BRAIN_SLOTS_MAX - cursor)
 		      : b->open_slots;
+	brain_flight_count(b);
 	while (left) {
 		unsigned n = (cursor + brain_take_slot(&left)) % BRAIN_SLOTS_MAX;
 		struct brain_slot *s = &b->slot[n];

@@ -25,6 +25,9 @@
 #include "run_dir.h"
 
 #define FRAME_BUFFERS 4095u
+/** Mirror frames on their way, of one lane and to one node: less than the ring of a port. */
+#define NODE_MIRROR_WINDOW 512u
+#define NODE_MIRROR_FLIGHT 768u
 #define INCARNATION_RANDOM_BITS 20
 #define EPOCH_CLOCK_SHIFT 10
 #define CHECK_WINDOWS 5
@@ -338,6 +341,8 @@ static void brain_config_fill(struct haven_node *n)
 		.rate_ppm = (uint32_t)t->rate_ppm,
 		.stall_ns = t->stall_ns,
 		.mirror_timeout_ns = t->mirror_timeout_ns,
+		.mirror_window = NODE_MIRROR_WINDOW,
+		.mirror_flight = NODE_MIRROR_FLIGHT,
 		.hold_ns = t->suspect_ns,
 		.hold_max_ns = t->hold_max_ns,
 		.gray_percent = (uint32_t)t->gray_percent,
@@ -360,7 +365,7 @@ static void brain_config_fill(struct haven_node *n)
 
 static int start_brain(struct haven_node *n, struct error_text *error)
 {
-	size_t bytes = (brain_bytes() + 63) & ~(size_t)63;
+	size_t bytes = (brain_bytes(NODE_MIRROR_WINDOW) + 63) & ~(size_t)63;
 
 	n->brain = aligned_alloc(64, bytes);
 	n->loop.outputs = calloc(1, sizeof(*n->loop.outputs));

@@ -62,7 +62,7 @@ static void config_make(struct brain_config *c, unsigned node)
 
 static void boot(struct session *s, unsigned node)
 {
-	size_t bytes = (brain_bytes() + 63) / 64 * 64;
+	size_t bytes = (brain_bytes(0) + 63) / 64 * 64;
 	struct brain_config config;
 
 	if (!brains[node])
@@ -435,13 +435,13 @@ static struct kept {
 void session_keep(const struct session *s)
 {
 	struct kept *to = &kept[s->confidential];
-	size_t bytes = (brain_bytes() + 63) / 64 * 64;
+	size_t bytes = (brain_bytes(0) + 63) / 64 * 64;
 
 	to->session = *s;
 	for (unsigned k = 0; k < SESSION_NODES; k++) {
 		to->brain[k] = aligned_alloc(64, bytes);
 		FUZZ_REQUIRE(to->brain[k] != NULL);
-		memcpy(to->brain[k], brains[k], brain_bytes());
+		memcpy(to->brain[k], brains[k], brain_bytes(0));
 	}
 }
 
@@ -449,5 +449,5 @@ void session_return(struct session *s, bool confidential)
 {
 	*s = kept[confidential].session;
 	for (unsigned k = 0; k < SESSION_NODES; k++)
-		memcpy(brains[k], kept[confidential].brain[k], brain_bytes());
+		memcpy(brains[k], kept[confidential].brain[k], brain_bytes(0));
 }

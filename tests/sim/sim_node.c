@@ -55,6 +55,8 @@ static void node_configure(const struct sim_options *o, unsigned self, struct br
 	c->rate_ppm = o->rate_ppm;
 	c->stall_ns = o->stall_ns;
 	c->mirror_timeout_ns = o->mirror_timeout_ns;
+	c->mirror_window = o->mirror_window;
+	c->mirror_flight = o->mirror_flight;
 	c->hold_ns = o->suspect_ns;
 	c->hold_max_ns = o->lease_ns * 10;
 	c->gray_percent = 10;

@@ -12,7 +12,7 @@
 struct sim_world *sim_world_create(void)
 {
 	struct sim_world *w = calloc(1, sizeof(*w));
-	size_t brain = (brain_bytes() + 63) & ~(size_t)63;
+	size_t brain = (brain_bytes(0) + 63) & ~(size_t)63;
 
 	if (!w)
 		return NULL;

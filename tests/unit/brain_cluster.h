@@ -50,7 +50,8 @@ struct cluster {
 	bool cut[CLUSTER_NODES][CLUSTER_NODES];
 	struct frame mail[CLUSTER_MAIL]; /**< a ring */
 	unsigned mail_first, mail_count;
-	uint8_t actor; /**< who acts, NOBODY: nobody does */
+	uint8_t actor;          /**< who acts, NOBODY: nobody does */
+	uint32_t mirror_flight; /**< of every node's configuration, from its next start on */
 	struct brain_outputs out;
 };
 
@@ -230,13 +231,14 @@ static inline void cluster_boot(struct cluster *c, unsigned k)
 		.rate_ppm = 200,
 		.stall_ns = MS(2),
 		.mirror_timeout_ns = MS(200),
+		.mirror_flight = c->mirror_flight,
 	};
 	uint64_t incarnation = c->now > o->incarnation ? c->now : o->incarnation + 1;
 
 	config.instance[0].eligible = 3 & config.voters;
 	config.instance[0].preferred = 0;
 	config.instance[0].secondaries = 1;
-	memset(o->brain, 0, brain_bytes());
+	memset(o->brain, 0, brain_bytes(0));
 	*o = (struct cluster_node){.brain = o->brain, .incarnation = incarnation, .code = 1};
 	brain_init(o->brain, &config, incarnation, c->now / 1000, c->now);
 }
@@ -244,7 +246,7 @@ static inline void cluster_boot(struct cluster *c, unsigned k)
 static inline struct cluster *cluster_start(unsigned n)
 {
 	struct cluster *c = calloc(1, sizeof(*c));
-	size_t bytes = (brain_bytes() + 63) / 64 * 64;
+	size_t bytes = (brain_bytes(0) + 63) / 64 * 64;
 
 	cr_assert_not_null(c);
 	c->n = n;

@@ -193,7 +193,7 @@ Test(brain_full, the_largest_cluster_fits_and_forgets_to_tell_nothing, .timeout 
 	c.now = 1000000000;
 	c.mail = calloc(MAIL, sizeof(*c.mail));
 	for (unsigned k = 0; k < NODES; k++) {
-		c.node[k].brain = aligned_alloc(64, (brain_bytes() + 63) & ~(size_t)63);
+		c.node[k].brain = aligned_alloc(64, (brain_bytes(0) + 63) & ~(size_t)63);
 		start(k);
 	}
 	until_whole();

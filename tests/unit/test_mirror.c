@@ -12,14 +12,17 @@
 #define SECONDARY_LIFE 20u
 #define SHAPE 77u
 #define PER_FRAME 10u
+#define WINDOW 64u
 
 /* ---- sender -----------------------------------------------------------------------------------
  */
 
 static struct mirror_tx opened(uint64_t committed, uint32_t scan_end)
 {
+	static struct mirror_tx_frame window[WINDOW];
 	struct mirror_tx t;
 
+	mirror_tx_init(&t, window, WINDOW);
 	mirror_tx_open(&t, SECONDARY, SECONDARY_LIFE, 1, committed, scan_end, 0, 0);
 	return t;
 }
@@ -72,9 +75,10 @@ static void expect_nothing(struct mirror_tx *t, uint64_t committed, uint64_t tur
 
 Test(mirror, a_closed_session_sends_nothing)
 {
+	struct mirror_tx_frame window[WINDOW];
 	struct mirror_tx t;
 
-	mirror_tx_close(&t);
+	mirror_tx_init(&t, window, WINDOW);
 	expect_nothing(&t, 100, 1);
 	cr_expect_not(mirror_tx_stuck(&t, 100, 0, 1000));
 }
@@ -143,7 +147,7 @@ Test(mirror, the_window_holds_so_many_frames_and_no_more)
 		cr_assert_eq(m.kind, MIRROR_RECORDS);
 		sent++;
 	}
-	cr_expect_eq(sent, MIRROR_WINDOW);
+	cr_expect_eq(sent, WINDOW);
 	cr_expect(ack(&t, 3, 20, false));
 	expect_frame(&t, 100000, 1, MIRROR_RECORDS, 65, 641, 10);
 	expect_frame(&t, 100000, 1, MIRROR_RECORDS, 66, 651, 10);

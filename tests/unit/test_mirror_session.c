@@ -11,6 +11,7 @@
 #include "mirror_rx.h"
 #include "mirror_tx.h"
 
+#define WINDOW 64u
 #define CHANNEL_MAX 256u
 #define HOLDER 0u
 #define SECONDARY 1u
@@ -40,6 +41,7 @@ struct pair {
 	uint64_t entries_turn; /**< of the newest session: when a frame of entries was last sent */
 	struct model_lane lane;
 	struct model_replica replica;
+	struct mirror_tx_frame window[WINDOW];
 	struct mirror_tx tx;
 	struct mirror_rx rx;
 	struct channel there, back;
@@ -94,6 +96,7 @@ static struct pair *pair_start(uint64_t seed, struct faults faults)
 	p.prng.state = seed;
 	p.faults = faults;
 	mirror_rx_init(&p.rx);
+	mirror_tx_init(&p.tx, p.window, WINDOW);
 	for (uint64_t k = prng_below(&p.prng, 60); k > 0; k--)
 		model_work(&p.lane, &p.prng);
 	pair_open(&p);
