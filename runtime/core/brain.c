@@ -112,6 +112,9 @@ struct frame *brain_frame(struct brain *b, struct brain_outputs *out, enum frame
 		return NULL;
 	o->slot = slot;
 	o->node = (uint8_t)node;
+	o->links = type == FRAME_MIRROR || type == FRAME_MIRROR_ACK
+			   ? brain_flight_links(b, node, slot, type == FRAME_MIRROR)
+			   : UINT8_MAX;
 	o->frame.type = (uint8_t)type;
 	o->frame.src = b->config.self;
 	o->frame.dst = (uint8_t)node;
@@ -193,6 +196,7 @@ static void brain_send_hello(struct brain *b, unsigned node, bool to_candidate,
 	if (!o)
 		return;
 	o->node = (uint8_t)node;
+	o->links = UINT8_MAX;
 	o->frame.type = FRAME_BEAT;
 	o->frame.src = b->config.self;
 	o->frame.dst = (uint8_t)node;

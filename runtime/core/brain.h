@@ -45,6 +45,7 @@ struct brain_config {
 	uint64_t mirror_timeout_ns; /**< a secondary that acknowledges nothing so long is dropped */
 	uint32_t mirror_window;     /**< frames of one lane on their way, 0: BRAIN_WINDOW */
 	uint32_t mirror_flight;     /**< frames of all lanes on their way to one node, 0: any */
+	bool mirror_split; /**< each lane's records go out on one link, not on all that work */
 	struct {
 		uint32_t eligible; /**< nodes that may serve it */
 		uint8_t preferred; /**< first choice among equals, HAVEN_NODE_NONE: lowest index */
@@ -153,8 +154,9 @@ const char *brain_reason_name(unsigned reason);
 struct brain_output {
 	enum brain_output_kind kind;
 	uint8_t instance, node;
-	uint8_t role; /**< enum haven_role */
-	uint8_t note; /**< enum brain_note */
+	uint8_t role;  /**< enum haven_role */
+	uint8_t note;  /**< enum brain_note */
+	uint8_t links; /**< OUT_FRAME: bit per link on which it goes out */
 	uint16_t slot;
 	int16_t code; /**< OUT_COMMAND_DONE: 0 or -enum haven_error */
 	uint64_t epoch, valid_until_ns;

@@ -3,6 +3,10 @@
  * How many mirror frames may be on their way to one node, all lanes together: half as many after a
  * loss, a few more after each acknowledgement that brought something. So a ring or a switch that
  * overflows is found out by its losses, and heartbeats need not stand behind a queue of bulk.
+ *
+ * And on which links they go: on all that work, the first copy wins; or, split, each lane on one of
+ * them, in order. What is known of a link is that the peer is heard on it. The other direction may
+ * be cut, so a lane whose frames are not acknowledged in time goes over to the next link.
  */
 #include "brain_internal.h"
 
@@ -47,10 +51,11 @@ void brain_flight_sent(struct brain *b, unsigned node)
 	b->flight[node].now++;
 }
 
-void brain_flight_lost(struct brain *b, unsigned node)
+void brain_flight_lost(struct brain *b, unsigned node, bool silent)
 {
 	struct brain_flight *f = &b->flight[node];
 
+	f->timeouts += silent;
 	f->most = f->most / 2 > FLIGHT_LEAST ? f->most / 2 : FLIGHT_LEAST;
 	if (f->most > b->config.mirror_flight)
 		f->most = b->config.mirror_flight;
@@ -63,4 +68,25 @@ void brain_flight_acked(struct brain *b, unsigned node)
 	f->most += FLIGHT_MORE;
 	if (f->most > b->config.mirror_flight)
 		f->most = b->config.mirror_flight;
+}
+
+uint8_t brain_flight_links(const struct brain *b, unsigned node, unsigned slot, bool bulk)
+{
+	const struct peer *p = &b->peer[node];
+	uint8_t up = p->links_up, good = up;
+	unsigned skip;
+
+	for (unsigned l = 0; l < HAVEN_LINKS_MAX; l++)
+		if (p->link[l].gray)
+			good &= (uint8_t) ~(1u << l);
+	if (!good)
+		good = up;
+	if (!good)
+		return UINT8_MAX;
+	if (!bulk || !b->config.mirror_split)
+		return up;
+	skip = (slot + b->flight[node].timeouts) % (unsigned)__builtin_popcount(good);
+	while (skip--)
+		good &= (uint8_t)(good - 1);
+	return (uint8_t)(good & -good);
 }

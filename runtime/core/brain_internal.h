@@ -5,7 +5,7 @@
  *   brain_agree.c   planning, proposing, committing views
  *   brain_role.c    roles, leases, releases, switchover
  *   brain_mirror.c  sessions, acknowledgements, replicas
- *   brain_flight.c  how many frames may be on their way
+ *   brain_flight.c  how many frames may be on their way, and on which links
  *   brain_copies.c  what a new view means for the copies
  *   brain_fence.c   the vote of a node that was proven dead from outside
  */
@@ -40,9 +40,10 @@ struct brain_slot {
 	struct mirror_tx tx[BRAIN_SESSIONS];
 };
 
-/** Mirror frames on their way to one node: as counted in this step, and how many there may be. */
+/** Mirror frames on their way to one node. */
 struct brain_flight {
-	uint32_t now, most;
+	uint32_t now, most; /**< as counted in this step; so many there may be */
+	uint32_t timeouts;  /**< nothing was acknowledged: each time another link is tried */
 };
 
 /** Why an instance's gate is being shut here, REASON_NONE: it is not. */
@@ -206,7 +207,10 @@ void brain_flight_init(struct brain *b);
 void brain_flight_count(struct brain *b);
 bool brain_flight_room(const struct brain *b, unsigned node);
 void brain_flight_sent(struct brain *b, unsigned node);
-void brain_flight_lost(struct brain *b, unsigned node);
+/** Frames are gone: a gap was reported, or nothing was acknowledged in time (`silent`). */
+void brain_flight_lost(struct brain *b, unsigned node, bool silent);
 void brain_flight_acked(struct brain *b, unsigned node);
+/** Bit per link that carries mirror frames to a node; one bit when lanes are split over links. */
+uint8_t brain_flight_links(const struct brain *b, unsigned node, unsigned slot, bool bulk);
 
 #endif

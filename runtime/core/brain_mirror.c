@@ -241,7 +241,7 @@ void brain_mirror_on_ack(struct brain *b, const struct frame *f)
 	if (mirror_tx_on_ack(t, ack, b->run))
 		brain_flight_acked(b, f->src);
 	if (t->resends != resends)
-		brain_flight_lost(b, f->src);
+		brain_flight_lost(b, f->src, false);
 }
 
 static void brain_close_session(struct brain *b, struct brain_slot *s, struct mirror_tx *t)
@@ -406,7 +406,7 @@ static unsigned brain_pump(struct brain *b, unsigned n, unsigned budget, struct 
 		resends = t->resends;
 		mirror_tx_on_time(t, rto > BRAIN_RTO_MIN_NS ? rto : BRAIN_RTO_MIN_NS, b->run);
 		if (t->resends != resends)
-			brain_flight_lost(b, t->node);
+			brain_flight_lost(b, t->node, true);
 		while (made < budget && brain_room(out, 1) && brain_flight_room(b, t->node) &&
 		       mirror_tx_next(t, s->committed, s->per_frame, b->looked[s->stream.instance],
 				      b->run, &m)) {

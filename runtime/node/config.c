@@ -302,6 +302,14 @@ static void take_poll(struct config_reader *r, yaml_node_t *v)
 	r->config->poll_busy = config_word(r, v, "poll", words, HAVEN_ARRAY_LEN(words)) == 1;
 }
 
+static void take_mirror_links(struct config_reader *r, yaml_node_t *v)
+{
+	static const char *const words[] = {"doubled", "split"};
+
+	r->config->mirror_split =
+		config_word(r, v, "mirror_links", words, HAVEN_ARRAY_LEN(words)) == 1;
+}
+
 static const struct config_key file_keys[] = {
 	{"cluster", take_cluster, true, "cluster: demo"},
 	{"key_file", take_key_file, true,
@@ -309,6 +317,7 @@ static const struct config_key file_keys[] = {
 	{"confidential", take_confidential, false, NULL},
 	{"timers", take_timers, false, NULL},
 	{"poll", take_poll, false, NULL},
+	{"mirror_links", take_mirror_links, false, NULL},
 	{"two_voters", config_take_two_voters, false, NULL},
 	{"fence", config_take_fence, false, NULL},
 	{"registry", config_take_registry, false, NULL},

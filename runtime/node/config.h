@@ -143,6 +143,7 @@ struct config {
 	char cluster[HAVEN_NAME_MAX];
 	char key_file[CONFIG_PATH_MAX]; /**< absolute */
 	bool poll_busy;
+	bool mirror_split; /**< each lane on one link, not on all */
 	bool confidential; /**< views and records are encrypted between nodes */
 	enum config_two_voters two_voters;
 	struct config_fence fence;

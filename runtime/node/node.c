@@ -343,6 +343,7 @@ static void brain_config_fill(struct haven_node *n)
 		.mirror_timeout_ns = t->mirror_timeout_ns,
 		.mirror_window = NODE_MIRROR_WINDOW,
 		.mirror_flight = NODE_MIRROR_FLIGHT,
+		.mirror_split = c->mirror_split,
 		.hold_ns = t->suspect_ns,
 		.hold_max_ns = t->hold_max_ns,
 		.gray_percent = (uint32_t)t->gray_percent,

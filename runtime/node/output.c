@@ -100,18 +100,28 @@ static bool output_payload(struct haven_node *n, unsigned slot_number, struct fr
 	return true;
 }
 
-/* The same buffer goes out on the first link, copies of it on the others. */
-static void output_send(struct haven_node *n, struct rte_mbuf *m, uint8_t to, uint64_t now)
+/* The same buffer goes out on the first of the links, copies of it on the others. */
+static void output_send(struct haven_node *n, struct rte_mbuf *m, uint8_t to, uint8_t links,
+			uint64_t now)
 {
-	for (unsigned i = 1; i < n->n_ports; i++) {
+	unsigned first;
+
+	links &= (uint8_t)((1u << n->n_ports) - 1);
+	if (!links) {
+		n->loop.frames_unsent++;
+		port_release(&m, 1);
+		return;
+	}
+	first = (unsigned)__builtin_ctz(links);
+	for (links &= (uint8_t)(links - 1); links; links &= (uint8_t)(links - 1)) {
 		struct rte_mbuf *copy = port_buffer_copy(n->pool, m);
 
 		if (copy)
-			port_send(&n->port[i], copy, to, now);
+			port_send(&n->port[__builtin_ctz(links)], copy, to, now);
 		else
 			n->loop.frames_unsent++;
 	}
-	port_send(&n->port[0], m, to, now);
+	port_send(&n->port[first], m, to, now);
 }
 
 static void output_frame(struct haven_node *n, struct brain_output *o, uint64_t now)
@@ -139,7 +149,7 @@ static void output_frame(struct haven_node *n, struct brain_output *o, uint64_t 
 		return;
 	}
 	port_buffer_finish(m, size);
-	output_send(n, m, f->dst, now);
+	output_send(n, m, f->dst, o->links, now);
 	n->loop.frames_out++;
 }
 

@@ -137,7 +137,8 @@ static void seeds_write(const char *folder)
 		uint8_t kind;
 	} seeds[] = {
 		{"whole",
-		 "cluster: c\nkey_file: k\nconfidential: true\npoll: busy\n" TIMERS NODES GROUPS,
+		 "cluster: c\nkey_file: k\nconfidential: true\npoll: busy\nmirror_links: "
+		 "split\n" TIMERS NODES GROUPS,
 		 0},
 		{"registry",
 		 "cluster: c\nkey_file: k\nregistry: {components: 64, counters: 64KiB, hugepages: "

@@ -107,7 +107,7 @@ void sim_carry_out(struct sim_world *w, struct sim_node *n, struct brain_output 
 	case OUT_FRAME:
 		if (o->frame.type == FRAME_BEAT)
 			sim_check_beat(w, n, &o->frame);
-		sim_net_send(w, self, &o->frame, o->slot, held_ns);
+		sim_net_send(w, self, o, held_ns);
 		break;
 	case OUT_ROLE:
 		node_role(w, n, o);

@@ -134,9 +134,9 @@ static bool net_fill(struct sim_world *w, unsigned node, struct frame *f, unsign
 	return true;
 }
 
-void sim_net_send(struct sim_world *w, unsigned node, struct frame *f, unsigned slot,
-		  uint64_t held_ns)
+void sim_net_send(struct sim_world *w, unsigned node, struct brain_output *o, uint64_t held_ns)
 {
+	struct frame *f = &o->frame;
 	static struct sim_frame out;
 	size_t bytes;
 
@@ -145,7 +145,7 @@ void sim_net_send(struct sim_world *w, unsigned node, struct frame *f, unsigned 
 			 f->src, f->dst, 0);
 		return;
 	}
-	if (f->type == FRAME_MIRROR && !net_fill(w, node, f, slot, out.data))
+	if (f->type == FRAME_MIRROR && !net_fill(w, node, f, o->slot, out.data))
 		return;
 	bytes = frame_encode(f, out.data, sizeof(out.data));
 	if (bytes == 0) {
@@ -162,6 +162,8 @@ void sim_net_send(struct sim_world *w, unsigned node, struct frame *f, unsigned 
 	sim_trace_add(&w->trace, w->now, SIM_TR_SEND, node, SIM_NONE, f->dst, f->type, f->counter);
 	w->stats.frames_sent++;
 	for (out.link = 0; out.link < w->options.links; out.link++) {
+		if (!(o->links >> out.link & 1))
+			continue;
 		net_carry(w, &out, w->now + held_ns);
 		if (net_fault(w, SIM_FAULT_DUPLICATE))
 			net_carry(w, &out, w->now + held_ns);

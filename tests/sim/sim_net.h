@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "brain.h"
 #include "frame.h"
 #include "sim_options.h"
 
@@ -48,9 +49,9 @@ struct sim_net {
 };
 
 void sim_net_reset(struct sim_world *w);
-/** Encode and send on every link. `held_ns`: the sender stalls before it hands the frame over. */
-void sim_net_send(struct sim_world *w, unsigned node, struct frame *f, unsigned slot,
-		  uint64_t held_ns);
+/** Encode a frame that a brain wants sent (OUT_FRAME), and send it on the links that it names.
+ *  `held_ns`: the sender stalls before it hands the frame over. */
+void sim_net_send(struct sim_world *w, unsigned node, struct brain_output *o, uint64_t held_ns);
 /** SIM_EV_FRAME: put it at the node's port. */
 void sim_net_arrive(struct sim_world *w, uint32_t index);
 /** Take the oldest frame from the port, decoded; false when there is none left. `*payload` keeps

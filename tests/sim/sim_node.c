@@ -57,6 +57,7 @@ static void node_configure(const struct sim_options *o, unsigned self, struct br
 	c->mirror_timeout_ns = o->mirror_timeout_ns;
 	c->mirror_window = o->mirror_window;
 	c->mirror_flight = o->mirror_flight;
+	c->mirror_split = o->mirror_split;
 	c->hold_ns = o->suspect_ns;
 	c->hold_max_ns = o->lease_ns * 10;
 	c->gray_percent = 10;

@@ -155,6 +155,7 @@ void sim_options_draw(struct sim_options *o, uint64_t seed, const struct sim_ove
 	o->per_frame = (uint32_t[]){0, 0, 2, 5}[prng_below(&length, 4)];
 	o->flap_ns = o->lease_ns / 2 + prng_below(&length, o->lease_ns);
 	o->mirror_window = (uint32_t[]){0, 0, 4, 16}[prng_below(&length, 4)];
+	o->mirror_split = prng_below(&length, 2);
 	o->mirror_flight = prng_below(&length, 2) ? 4 + (uint32_t)prng_below(&length, 60) : 0;
 }
 

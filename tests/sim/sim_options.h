@@ -63,6 +63,7 @@ struct sim_options {
 	uint32_t keys;
 	uint32_t per_frame; /**< records in a mirror frame at most, 0: as many as fit */
 	uint32_t mirror_window, mirror_flight; /**< as in struct brain_config */
+	bool mirror_split;
 	uint64_t interval_ns, suspect_ns, lease_ns, guard_ns, stall_ns, mirror_timeout_ns;
 	uint32_t rate_ppm;
 	uint64_t delay_ns;   /**< base delay of a link is drawn up to this */

@@ -50,8 +50,12 @@ struct cluster {
 	bool cut[CLUSTER_NODES][CLUSTER_NODES];
 	struct frame mail[CLUSTER_MAIL]; /**< a ring */
 	unsigned mail_first, mail_count;
-	uint8_t actor;          /**< who acts, NOBODY: nobody does */
-	uint32_t mirror_flight; /**< of every node's configuration, from its next start on */
+	uint8_t actor;  /**< who acts, NOBODY: nobody does */
+	unsigned links; /**< on which everything is heard that came; 0 as 1 */
+	/* Of every node's configuration, from its next start on. */
+	uint32_t mirror_flight;
+	bool mirror_split;
+	uint8_t mirror_links; /**< on which frames of checkpoints were to go out, until set to 0 */
 	struct brain_outputs out;
 };
 
@@ -133,8 +137,11 @@ static inline void cluster_feed(struct cluster *c, unsigned k, struct brain_even
 		if (c->out.silence_ns > c->node[k].silence_ns)
 			c->node[k].silence_ns = c->out.silence_ns;
 		for (unsigned o = 0; o < c->out.n; o++) {
-			if (c->out.out[o].kind == OUT_FRAME)
+			if (c->out.out[o].kind == OUT_FRAME) {
 				cluster_post(c, &c->out.out[o].frame);
+				if (c->out.out[o].frame.type == FRAME_MIRROR)
+					c->mirror_links |= c->out.out[o].links;
+			}
 			cr_assert_leq(n + 2, 64);
 			n += cluster_answer(&c->node[k], &c->out.out[o], e.frame, &todo[n]);
 		}
@@ -179,6 +186,8 @@ static inline void cluster_drain(struct cluster *c)
 		waiting = 0;
 		cr_assert_lt(delivered++, 10000, "they never stop talking");
 		cluster_feed(c, f.dst, e);
+		for (e.link = 1; e.link < c->links; e.link++)
+			cluster_feed(c, f.dst, e);
 	}
 	cluster_judge(c);
 }
@@ -232,6 +241,7 @@ static inline void cluster_boot(struct cluster *c, unsigned k)
 		.stall_ns = MS(2),
 		.mirror_timeout_ns = MS(200),
 		.mirror_flight = c->mirror_flight,
+		.mirror_split = c->mirror_split,
 	};
 	uint64_t incarnation = c->now > o->incarnation ? c->now : o->incarnation + 1;
 

@@ -65,6 +65,7 @@ Test(config, a_whole_file_gives_its_values)
 		"timers: {interval: 500us, suspect: 5ms, lease: 0.01s, guard: 500us, "
 		"rate_ppm: 100, stall: 2ms, mirror_timeout: 200ms}\n"
 		"poll: busy\n"
+		"mirror_links: split\n"
 		"nodes:\n"
 		"  - name: a\n"
 		"    run_dir: run/a\n"
@@ -85,6 +86,7 @@ Test(config, a_whole_file_gives_its_values)
 	cr_assert_eq(c->timers.gray_percent, 10);
 	cr_assert_eq(c->timers.rate_ppm, 100);
 	cr_assert(c->poll_busy);
+	cr_assert(c->mirror_split);
 	cr_assert_eq(c->n_nodes, 3);
 	cr_assert_str_eq(c->node[0].run_dir, "/tmp/run/a");
 	cr_assert_str_eq(c->node[0].release, "1.0");
