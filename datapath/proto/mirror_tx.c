@@ -3,6 +3,10 @@
 
 #include "haven_assert.h"
 
+/* A receiver that is slow, not deaf, is sent everything again at most so often: 1, 2, … 16 times
+ * the first wait. */
+#define BACKOFF_MAX 4
+
 static struct mirror_tx_frame *mirror_tx_at(const struct mirror_tx *t, uint64_t number)
 {
 	return &t->window[number & t->window_mask];
@@ -158,8 +162,10 @@ bool mirror_tx_on_ack(struct mirror_tx *t, const struct frame_mirror_ack *ack, u
 	 */
 	if (t->end_sent && ack->next > t->end_number && ack->applied >= t->end_first)
 		t->synced = true;
-	if (progress)
+	if (progress) {
 		t->progress_run = run;
+		t->backoff = 0;
+	}
 	if (ack->gap && ack->next == t->acked && t->rewound != t->acked) {
 		t->rewound = t->acked;
 		mirror_tx_rewind(t);
@@ -169,10 +175,12 @@ bool mirror_tx_on_ack(struct mirror_tx *t, const struct frame_mirror_ack *ack, u
 
 void mirror_tx_on_time(struct mirror_tx *t, uint64_t rto_ns, uint64_t run)
 {
-	if (!mirror_tx_is_open(t) || t->refused || t->acked == t->next || t->resend < t->next)
+	if (!mirror_tx_is_open(t) || t->refused || t->resend == t->acked)
 		return;
-	if (run - t->sent_run < rto_ns)
+	if (run - t->sent_run < rto_ns << t->backoff)
 		return;
+	if (t->backoff < BACKOFF_MAX)
+		t->backoff++;
 	t->rewound = UINT64_MAX;
 	mirror_tx_rewind(t);
 }

@@ -48,6 +48,7 @@ struct mirror_tx {
 	uint64_t sent_run;     /**< run clock of the last frame sent */
 	uint64_t started_ns;
 	uint32_t resends;
+	uint32_t backoff; /**< timeouts in a row without progress, at most 4 */
 	/* Set once; all above is cleared when a session ends. */
 	uint32_t window_mask; /**< frames in flight at most, less one */
 	struct mirror_tx_frame *window;
@@ -77,7 +78,8 @@ bool mirror_tx_next(struct mirror_tx *t, uint64_t committed, uint32_t per_frame,
 		    uint64_t run, struct frame_mirror *out);
 /** An acknowledgement of this session. Returns true when it brought progress. */
 bool mirror_tx_on_ack(struct mirror_tx *t, const struct frame_mirror_ack *ack, uint64_t run);
-/** Go back to the first unacknowledged frame if nothing was acknowledged for `rto_ns`. */
+/** Go back to the first unacknowledged frame if nothing was sent for `rto_ns`, twice that the next
+ *  time and so on, and something is on its way. */
 void mirror_tx_on_time(struct mirror_tx *t, uint64_t rto_ns, uint64_t run);
 /** True when something is outstanding and there was no progress for `limit_ns`. */
 bool mirror_tx_stuck(const struct mirror_tx *t, uint64_t committed, uint64_t limit_ns,

@@ -13,6 +13,7 @@
 /* Enough for one lane to fill its frames while the acknowledgement is on its way. */
 #define FLIGHT_LEAST 16u
 #define FLIGHT_MORE 4u
+#define FLIGHT_SHARE 8u
 
 static bool flight_is_bounded(const struct brain *b)
 {
@@ -61,11 +62,11 @@ void brain_flight_lost(struct brain *b, unsigned node, bool silent)
 		f->most = b->config.mirror_flight;
 }
 
-void brain_flight_acked(struct brain *b, unsigned node)
+void brain_flight_acked(struct brain *b, unsigned node, uint64_t frames)
 {
 	struct brain_flight *f = &b->flight[node];
 
-	f->most += FLIGHT_MORE;
+	f->most += FLIGHT_MORE + (uint32_t)(frames / FLIGHT_SHARE);
 	if (f->most > b->config.mirror_flight)
 		f->most = b->config.mirror_flight;
 }

@@ -209,7 +209,7 @@ bool brain_flight_room(const struct brain *b, unsigned node);
 void brain_flight_sent(struct brain *b, unsigned node);
 /** Frames are gone: a gap was reported, or nothing was acknowledged in time (`silent`). */
 void brain_flight_lost(struct brain *b, unsigned node, bool silent);
-void brain_flight_acked(struct brain *b, unsigned node);
+void brain_flight_acked(struct brain *b, unsigned node, uint64_t frames);
 /** Bit per link that carries mirror frames to a node; one bit when lanes are split over links. */
 uint8_t brain_flight_links(const struct brain *b, unsigned node, unsigned slot, bool bulk);
 

@@ -230,6 +230,7 @@ void brain_mirror_on_ack(struct brain *b, const struct frame *f)
 	struct brain_slot *s;
 	struct mirror_tx *t;
 	uint32_t resends;
+	uint64_t acked;
 
 	if (ack->stream.instance >= b->config.n_instances)
 		return;
@@ -238,8 +239,9 @@ void brain_mirror_on_ack(struct brain *b, const struct frame *f)
 	if (!t || t->incarnation != f->src_incarnation)
 		return;
 	resends = t->resends;
+	acked = t->acked;
 	if (mirror_tx_on_ack(t, ack, b->run))
-		brain_flight_acked(b, f->src);
+		brain_flight_acked(b, f->src, t->acked - acked);
 	if (t->resends != resends)
 		brain_flight_lost(b, f->src, false);
 }

@@ -137,6 +137,37 @@ Test(mirror, synced_once_end_is_acknowledged_with_all_that_it_names)
 	cr_expect_eq(mirror_tx_percent(&t), 100);
 }
 
+Test(mirror, frames_that_stay_unanswered_are_sent_again_after_twice_the_time)
+{
+	struct mirror_tx t = started(0, 1);
+
+	expect_frame(&t, 10, 100, MIRROR_RECORDS, 1, 1, 10);
+	mirror_tx_on_time(&t, 1000, 1100);
+	expect_frame(&t, 10, 1100, MIRROR_RECORDS, 1, 1, 10);
+	mirror_tx_on_time(&t, 1000, 3099);
+	cr_expect_eq(t.resends, 1);
+	mirror_tx_on_time(&t, 1000, 3100);
+	cr_expect_eq(t.resends, 2);
+	expect_frame(&t, 10, 3100, MIRROR_RECORDS, 1, 1, 10);
+	ack(&t, 2, 10, false);
+	expect_frame(&t, 10, 3100, MIRROR_END, 2, 10, 0);
+	mirror_tx_on_time(&t, 1000, 4100);
+	cr_expect_eq(t.resends, 3, "progress: the first wait again");
+}
+
+Test(mirror, what_is_lost_of_a_window_half_sent_again_is_sent_again)
+{
+	struct mirror_tx t = started(0, 1);
+
+	for (unsigned k = 0; k < 3; k++)
+		expect_frame(&t, 30, 100, MIRROR_RECORDS, 1 + k, 1 + 10 * k, 10);
+	ack(&t, 1, 0, true);
+	expect_frame(&t, 30, 100, MIRROR_RECORDS, 1, 1, 10);
+	/* The second and third wait for room, which the first would have made. */
+	mirror_tx_on_time(&t, 1000, 1100);
+	expect_frame(&t, 30, 1100, MIRROR_RECORDS, 1, 1, 10);
+}
+
 Test(mirror, the_window_holds_so_many_frames_and_no_more)
 {
 	struct mirror_tx t = started(0, 1);
