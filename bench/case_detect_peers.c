@@ -21,13 +21,6 @@
 #define KILLS_QUICK 3u
 #define PEER_KILLS "30"
 #define PEER_KILLS_QUICK "2"
-#define TIMERS_FAST                                                                                \
-	"interval: 20us, suspect: 80us, lease: 100us, guard: 5us, rate_ppm: 200, stall: 50us, "    \
-	"stuck: 5s, mirror_timeout: 200ms"
-/* To try it out beside other work. */
-#define TIMERS_CALM                                                                                \
-	"interval: 500us, suspect: 100ms, lease: 200ms, guard: 1ms, rate_ppm: 200, stall: 5ms, "   \
-	"stuck: 5s, mirror_timeout: 500ms"
 #define OPEN_TIMEOUT_NS (5 * NSEC_PER_SEC)
 /* Of the ratio: a hundred times faster; beside the fastest setting of any 25 times. */
 #define GOAL_PEER 0.01
@@ -76,8 +69,8 @@ static struct bench_result *own_line(struct bench *b, const uint64_t *ns, unsign
 /* Haven's own cluster. Sets `*known`, the line that peers are compared with. */
 static int measure_own(struct bench *b, struct bench_result **known)
 {
-	const struct world_options options = {.timers = b->quick ? TIMERS_CALM : TIMERS_FAST,
-					      .turns = !b->quick};
+	const struct world_options options = {
+		.timers = b->quick ? WORLD_TIMERS_CALM : WORLD_TIMERS_FAST, .turns = !b->quick};
 	static struct own own;
 	struct world world;
 	uint64_t whole_ns = 0;

@@ -22,15 +22,6 @@
 #include "world.h"
 
 #define OPEN_TIMEOUT_NS (5 * NSEC_PER_SEC)
-#define LEASE_FAST_NS (100 * NSEC_PER_USEC)
-#define TIMERS_FAST                                                                                \
-	"interval: 20us, suspect: 80us, lease: 100us, guard: 5us, rate_ppm: 200, stall: 50us, "    \
-	"stuck: 5s, mirror_timeout: 200ms"
-/* Long enough that no stall of this host ends a lease: the hand-over does not wait for it. */
-#define LEASE_CALM_NS (200 * NSEC_PER_MSEC)
-#define TIMERS_CALM                                                                                \
-	"interval: 500us, suspect: 100ms, lease: 200ms, guard: 1ms, rate_ppm: 200, stall: 5ms, "   \
-	"stuck: 5s, mirror_timeout: 500ms"
 
 enum fault { FAULT_PROCESS = 0, FAULT_KILL, FAULT_STOP, FAULTS };
 
@@ -167,14 +158,14 @@ static int run_fault(struct bench *b, enum fault fault, const char *timers, uint
 static int run(struct bench *b)
 {
 	/* Tried out beside other work, short leases would end all the time. */
-	const char *timers = b->quick ? TIMERS_CALM : TIMERS_FAST;
-	uint64_t lease_ns = b->quick ? LEASE_CALM_NS : LEASE_FAST_NS;
+	const char *timers = b->quick ? WORLD_TIMERS_CALM : WORLD_TIMERS_FAST;
+	uint64_t lease_ns = b->quick ? WORLD_LEASE_CALM_NS : WORLD_LEASE_FAST_NS;
 	int code;
 
 	b->unit = "us";
 	b->unit_ns = 1e3;
 	b->latencies = true;
-	code = run_fault(b, FAULT_PROCESS, TIMERS_CALM, LEASE_CALM_NS);
+	code = run_fault(b, FAULT_PROCESS, WORLD_TIMERS_CALM, WORLD_LEASE_CALM_NS);
 	if (!code)
 		code = run_fault(b, FAULT_STOP, timers, lease_ns);
 	return code ? code : run_fault(b, FAULT_KILL, timers, lease_ns);

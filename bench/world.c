@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "world.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -215,6 +216,27 @@ static void end(pid_t *pid)
 	*pid = 0;
 }
 
+/** The loop of a node takes turns with the others; its other threads (DPDK's and the control
+ *  thread) must not wait behind it on that core, for they may hold what it needs. */
+static bool take_turns(const struct world *w, unsigned node)
+{
+	char path[64];
+	struct dirent *e;
+	DIR *tasks;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)w->node[node]);
+	tasks = opendir(path);
+	while (tasks && (e = readdir(tasks)) != NULL) {
+		pid_t thread = (pid_t)atoi(e->d_name);
+
+		if (thread > 0 && thread != w->node[node])
+			place(thread, 0, false);
+	}
+	if (tasks)
+		closedir(tasks);
+	return tasks && place(w->node[node], TURNS_CPU, true);
+}
+
 /* ---- starting --------------------------------------------------------------------------------
  */
 
@@ -251,7 +273,7 @@ static int wait_serving(struct world *w, unsigned node)
 			return told_log(w, node, "a node does not poll");
 		usleep(1000);
 	}
-	if (w->options.turns && !place(w->node[node], TURNS_CPU, true))
+	if (w->options.turns && !take_turns(w, node))
 		return told("no real-time priority is to be had: run as root, on two cores");
 	return 0;
 }
@@ -320,6 +342,10 @@ int world_open(struct world *w, const struct world_options *options)
 
 	memset(w, 0, sizeof(*w));
 	w->options = *options;
+	/* On the other core this program, and what it starts, would starve behind those who take
+	 * turns, and in the end be given their time. */
+	if (options->turns && !place(0, 0, false))
+		return told("this program cannot be bound to a core");
 	for (unsigned i = 0; i < WORLD_NODES; i++)
 		w->registry[i].fd = -1;
 	w->line = mmap(NULL, WORLD_APPS * sizeof(*w->line), PROT_READ | PROT_WRITE,

@@ -16,6 +16,17 @@
 enum { WORLD_A = 0, WORLD_B, WORLD_W, WORLD_NODES };
 #define WORLD_APPS 2
 
+/** Beats every 20 us and a lease of 100: for nodes that take turns, see below. */
+#define WORLD_LEASE_FAST_NS (100 * NSEC_PER_USEC)
+#define WORLD_TIMERS_FAST                                                                          \
+	"interval: 20us, suspect: 80us, lease: 100us, guard: 5us, rate_ppm: 200, stall: 50us, "    \
+	"stuck: 5s, mirror_timeout: 200ms"
+/** Long enough that no stall of this host ends a lease, also beside other work. */
+#define WORLD_LEASE_CALM_NS (200 * NSEC_PER_MSEC)
+#define WORLD_TIMERS_CALM                                                                          \
+	"interval: 500us, suspect: 100ms, lease: 200ms, guard: 1ms, rate_ppm: 200, stall: 5ms, "   \
+	"stuck: 5s, mirror_timeout: 500ms"
+
 struct haven;
 struct haven_worker;
 struct world;
