@@ -157,7 +157,8 @@ struct lab_traffic {
 	uint32_t n_flows, flows_max;
 	uint32_t flows_wanted; /**< opened at once; more follow at new_per_s */
 	uint32_t pps, new_per_s;
-	uint32_t turn;                /**< next flow to send on */
+	bool udp_only; /**< new flows: ICMP's time out after a minute, too soon for very many */
+	uint32_t turn; /**< next flow to send on */
 	uint64_t verify_ns;           /**< begin of the verification */
 	uint64_t paced_ns, opened_ns; /**< instants up to which packets and flows are accounted */
 	uint64_t *translation; /**< set of translations in use: key → flow, open addressing */

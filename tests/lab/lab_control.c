@@ -4,6 +4,7 @@
  * millisecond apart, so that no lock is needed and a command acts between two turns.
  *
  *   {"cmd":"start","flows":N,"pps":N,"new_per_s":N}  send; absent values stay as they were
+ *                      "udp_only":true   no ICMP among the flows opened from now on
  *   {"cmd":"verify"}   ask every flow until it is answered; then "report" tells which were not
  *   {"cmd":"stop"}     stop sending (packets under way are still taken)
  *   {"cmd":"mark"}     begin a new round: counters start anew; answers with the time
@@ -267,6 +268,8 @@ static json_t *run(struct lab *lab, const json_t *command, uint64_t now)
 		return report(lab, now);
 	if (strcmp(verb, "losses") == 0)
 		return losses(&lab->traffic->ledger);
+	if (json_is_true(json_object_get(command, "udp_only")))
+		lab->traffic->udp_only = true;
 	if (strcmp(verb, "start") == 0)
 		traffic_start(lab->traffic, field(command, "flows"), field(command, "pps"),
 			      field(command, "new_per_s"), now);

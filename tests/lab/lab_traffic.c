@@ -91,7 +91,7 @@ static void flow_open(struct lab_traffic *t)
 	uint32_t n = t->n_flows++;
 	struct lab_flow *f = &t->flow[n];
 
-	f->proto = n % ICMP_EVERY == ICMP_EVERY - 1 ? IPPROTO_ICMP : IPPROTO_UDP;
+	f->proto = !t->udp_only && n % ICMP_EVERY == ICMP_EVERY - 1 ? IPPROTO_ICMP : IPPROTO_UDP;
 	f->inside_ip = t->inside_net + LAB_FIRST_HOST + n % LAB_HOSTS;
 	f->inside_port = (uint16_t)(FIRST_PORT + n / LAB_HOSTS);
 }

@@ -65,6 +65,10 @@ class World:
         for node in ("a", "b"):
             self.cluster.start_nat(node)
         self.cluster.wait_whole()
+        self.start_load()
+
+    def start_load(self):
+        """The watch over the gates, and the traffic."""
         self.family.start("watch", [self.watch_program, self.cluster.run_dir("a"),
                                     self.cluster.run_dir("b")], capture=True)
         self.lab.ask("start", **self.traffic)
@@ -108,15 +112,25 @@ class World:
             self.cluster.start_node("w")
         self.cluster.restart_missing()
 
-    def story(self, since_ns, telling=TELLING):
-        """What the nodes tell of roles, copies and views since then."""
-        lines = []
+    def events(self, since_ns, kinds):
+        """(at_ns, text) of what the nodes tell of these kinds since then."""
+        found = []
         for line in self.cluster.ctl("events", "--json").stdout.splitlines():
             event = json.loads(line)
-            if event.get("at_ns", 0) >= since_ns and event.get("kind") in telling:
-                lines.append(f"{(event['at_ns'] - since_ns) / 1e6:9.3f} ms  {event['node']}: "
-                             f"{event['text']}")
-        return lines
+            if event.get("at_ns", 0) >= since_ns and event.get("kind") in kinds:
+                found.append((event["at_ns"], f"{event['node']}: {event['text']}"))
+        return found
+
+    def story(self, since_ns, telling=TELLING):
+        """What the nodes tell of roles, copies and views since then."""
+        return [f"{(at - since_ns) / 1e6:9.3f} ms  {text}"
+                for at, text in self.events(since_ns, telling)]
+
+    def watched(self):
+        """What the watch over the gates has seen in the end."""
+        process = self.family["watch"]
+        process.send(signal.SIGTERM)
+        return json.loads(process.child.stdout.readline())
 
     def served(self, since_ns):
         """Data came through on both sides since then."""
