@@ -23,6 +23,7 @@ static void usage(FILE *to)
 	      "  --json FILE  also write the result as one object (bench/1)\n"
 	      "  --local      detect: on this machine, between processes\n"
 	      "  --peers      detect: between nodes, beside FRR, keepalived and corosync\n"
+	      "               mirror: also Redis with a replica, and corosync's CPG\n"
 	      "  --rounds N   failover: faults per cause (default 1000, at most 10000)\n"
 	      "  --picture FILE  false-alarms: draw the curve as PNG (needs gnuplot)\n"
 	      "  --list       names of the cases, one a line\n"

@@ -4,17 +4,15 @@
  * need for the same. Those are started by the script `peers` in network namespaces of its own, one
  * after the other, after Haven's cluster is gone: on two CPUs they would disturb each other.
  */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "case_detect.h"
 #include "clock.h"
+#include "script.h"
 #include "world.h"
 
 #define KILLS 200u
@@ -90,33 +88,6 @@ static int measure_own(struct bench *b, struct bench_result **known)
 	return 0;
 }
 
-/* Start the script; its lines come from the stream. NULL after telling why. */
-static FILE *script_start(bool quick, pid_t *pid)
-{
-	const char *const place[] = {BENCH_PEERS_INSTALLED, BENCH_PEERS_SOURCE};
-	const char *script = place[access(place[0], X_OK) != 0];
-	int end[2];
-
-	if (access(script, X_OK) != 0 || pipe(end) != 0) {
-		fprintf(stderr, "haven-bench: cannot run %s: %s\n", script, strerror(errno));
-		return NULL;
-	}
-	fflush(NULL);
-	*pid = fork();
-	if (*pid == 0) {
-		/* It ends what it started when it is told so. */
-		prctl(PR_SET_PDEATHSIG, SIGTERM);
-		dup2(end[1], STDOUT_FILENO);
-		close(end[0]);
-		close(end[1]);
-		execl(script, script, "--kills", quick ? PEER_KILLS_QUICK : PEER_KILLS,
-		      (char *)NULL);
-		_exit(127);
-	}
-	close(end[1]);
-	return fdopen(end[0], "r");
-}
-
 /* One peer's line: {"name", "class", "us": [...], "false": n} or {"name", "skipped"}. */
 static struct bench_result *take(struct bench *b, const json_t *o)
 {
@@ -144,8 +115,8 @@ static int measure_peers(struct bench *b, struct bench_result *known)
 	char *text = NULL;
 	size_t size = 0;
 	pid_t pid = 0;
-	FILE *in = script_start(b->quick, &pid);
-	int status = 0;
+	const char *arguments[] = {"--kills", b->quick ? PEER_KILLS_QUICK : PEER_KILLS, NULL};
+	FILE *in = script_start("peers", arguments, &pid);
 
 	if (!in)
 		return 1;
@@ -162,11 +133,9 @@ static int measure_peers(struct bench *b, struct bench_result *known)
 		json_decref(o);
 	}
 	free(text);
-	fclose(in);
-	waitpid(pid, &status, 0);
 	if (fastest)
 		bench_compare(known, fastest, GOAL_FASTEST);
-	return status != 0;
+	return script_end(in, pid);
 }
 
 int detect_peers(struct bench *b)

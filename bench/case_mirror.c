@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "case_mirror.h"
 #include "clock.h"
 #include "mirror_app.h"
 #include "raw.h"
@@ -41,6 +42,7 @@ struct mirror {
 	struct world world;
 	struct mirror_shared *shared;
 	struct bench_result *port_byte, *port_trip;
+	struct mirror_lines own;
 	uint64_t duration_ns;
 };
 
@@ -159,6 +161,7 @@ static int measure_stream(struct mirror *m, int holder, enum mirror_kind kind, u
 	if (kind == MIRROR_STREAM && batch > 1) {
 		r->goal = GOAL_RECORD_NS;
 		bench_compare(r, m->port_byte, GOAL_BYTES);
+		m->own.rate = r;
 	}
 	if (kind == MIRROR_DIRTY) {
 		snprintf(name, sizeof(name), "%s %u: put made", mode, batch);
@@ -188,8 +191,10 @@ static int measure_wait(struct mirror *m, unsigned batch)
 		return 1;
 	snprintf(name, sizeof(name), "sync %u: put to acknowledged", batch);
 	r = samples(m->bench, s->cost, s->n < MIRROR_SAMPLES ? s->n : MIRROR_SAMPLES, 1, name);
-	if (batch == 1)
+	if (batch == 1) {
 		bench_compare(r, m->port_trip, GOAL_TRIPS);
+		m->own.wait = r;
+	}
 	printf("sync %u: %.3f million records a second; longest poll gap %.0f us\n", batch,
 	       (double)s->records * 1e3 / (double)(s->until_ns - s->from_ns),
 	       (double)gap_max(m) / 1e3);
@@ -228,7 +233,7 @@ static int run(struct bench *b)
 		code = world_open(&m.world, &options) || measure_all(&m);
 	world_close(&m.world);
 	munmap(m.shared, sizeof(*m.shared));
-	return code;
+	return !code && b->peers ? mirror_peers(b, &m.own) : code;
 }
 
 const struct bench_case bench_mirror = {"mirror",

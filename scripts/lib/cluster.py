@@ -43,8 +43,9 @@ class Programs:
         return full
 
 
-def write_configuration(directory, ports, cpus, poll, timers, releases="1.0"):
-    """`ports` and `cpus` by node name; node w is the witness. Returns the file's name."""
+def write_configuration(directory, ports, cpus, poll, timers, releases="1.0", groups=("nat",)):
+    """`ports` and `cpus` by node name; node w is the witness. Each group has one instance, with its
+    name and a 0. Returns the file's name."""
     key = os.path.join(directory, "demo.key")
     with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
         file.write(secrets.token_hex(32) + "\n")
@@ -57,8 +58,10 @@ def write_configuration(directory, ports, cpus, poll, timers, releases="1.0"):
                   "    witness: true" if name == "w" else "    voter: true",
                   f"    release: \"{releases}\"", f"    cpu: {cpus[name]}",
                   f"    ports: [\"{port}\"]"]
-    lines += ["groups:", "  - name: nat", "    redundancy: 2N", "    standby: hot",
-              "    instances: [nat0]", "    nodes: [a, b]", "    prefer: a"]
+    lines.append("groups:")
+    for name in groups:
+        lines += [f"  - name: {name}", "    redundancy: 2N", "    standby: hot",
+                  f"    instances: [{name}0]", "    nodes: [a, b]", "    prefer: a"]
     path = os.path.join(directory, "demo.yaml")
     with open(path, "w") as file:
         file.write("\n".join(lines) + "\n")
@@ -70,7 +73,7 @@ class Cluster:
     inside and outside port."""
 
     def __init__(self, programs, family, directory, configuration, nat_devices, cpus, busy,
-                 wrap=None):
+                 wrap=None, nat_options=()):
         self.programs = programs
         self.family = family
         self.directory = directory
@@ -78,6 +81,7 @@ class Cluster:
         self.nat_devices = nat_devices
         self.cpus = cpus
         self.busy = busy
+        self.nat_options = list(nat_options)
         self.wrap = wrap or (lambda node, command: command)
 
     def run_dir(self, node):
@@ -108,7 +112,7 @@ class Cluster:
                    "--outside", outside, "--outside-ip", OUTSIDE,
                    "--cpu", str(self.cpus["nat-" + node]),
                    "--poll", "busy" if self.busy else "polite",
-                   "--stats", self.nat_stats(node)]
+                   "--stats", self.nat_stats(node), *self.nat_options]
         self.family.start("nat-" + node, self.wrap(node, command))
 
     # -- what havenctl says ---------------------------------------------------------------------
@@ -137,9 +141,9 @@ class Cluster:
                 return entry
         return {}
 
-    def instance(self, status=None):
+    def instance(self, status=None, name="nat0"):
         for entry in (status or self.status()).get("instances", []):
-            if entry["name"] == "nat0":
+            if entry["name"] == name:
                 return entry
         return {}
 
@@ -148,18 +152,20 @@ class Cluster:
         return self.instance().get("holder")
 
     def whole(self):
-        """True when a primary serves and the other node may replace it at once."""
+        """True when a primary serves each instance and the other node may replace it at once."""
         status = self.status()
-        instance = self.instance(status)
-        gates = [gate for gate in status.get("gates", []) if gate["open"]]
-        return (instance.get("redundancy") == "whole" and len(gates) == 1 and
+        instances = status.get("instances", [])
+        gates = sorted(gate["instance"] for gate in status.get("gates", []) if gate["open"])
+        return (instances and all(i.get("redundancy") == "whole" for i in instances) and
+                gates == sorted(i["name"] for i in instances) and
                 all(self.registry(node, status).get("condition") == "running"
                     for node in ("a", "b", "w")))
 
     def lanes(self, node, status=None):
-        """Sequences of the instance's checkpoint lanes on a node, by (checkpoint, lane)."""
+        """Sequences of the translator's checkpoint lanes on a node, by (checkpoint, lane)."""
         return {(lane["checkpoint"], lane["lane"]): lane
-                for lane in (status or self.status()).get("lanes", []) if lane["node"] == node}
+                for lane in (status or self.status()).get("lanes", []) if lane["node"] == node and
+                lane["instance"] == "nat0"}
 
     def wait_whole(self, seconds=30):
         wait_until("redundancy does not become whole", self.whole, seconds, 0.1)

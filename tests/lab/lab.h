@@ -16,6 +16,7 @@
 
 #include "clock.h"
 #include "lab_impair.h"
+#include "lab_ledger.h"
 #include "prng.h"
 
 #define LAB_PORTS_MAX 16
@@ -104,6 +105,10 @@ void switch_mark(struct lab_switch *s, uint64_t now);
 /* ---- traffic -------------------------------------------------------------------------------- */
 
 #define LAB_SERVER_PORT 7
+/** Servers, with addresses one after the other. A translator has some 64 000 ports towards each; a
+ *  flow's server is its number divided by the flows that one gets. */
+#define LAB_SERVERS 20
+#define LAB_FLOWS_PER_SERVER 50000
 /** Inside hosts; a flow's host is its number modulo this. */
 #define LAB_HOSTS 200
 #define LAB_FIRST_HOST 10
@@ -152,13 +157,14 @@ struct lab_traffic {
 	uint32_t n_flows, flows_max;
 	uint32_t flows_wanted; /**< opened at once; more follow at new_per_s */
 	uint32_t pps, new_per_s;
-	uint32_t turn;                /**< next flow to send on */
+	bool udp_only; /**< new flows: ICMP's time out after a minute, too soon for very many */
+	uint32_t turn; /**< next flow to send on */
 	uint64_t verify_ns;           /**< begin of the verification */
 	uint64_t paced_ns, opened_ns; /**< instants up to which packets and flows are accounted */
 	uint64_t *translation; /**< set of translations in use: key → flow, open addressing */
 	uint32_t *translation_flow;
 	uint32_t translation_mask;
-	uint32_t gateway_ip, server_ip, inside_net;
+	uint32_t gateway_ip, server_ip, inside_net; /**< server_ip: of the first one */
 	struct rte_ether_addr inside_mac, outside_mac, gateway_mac;
 	bool gateway_known;
 	uint64_t asked_ns; /**< newest ARP request for the gateway */
@@ -167,19 +173,25 @@ struct lab_traffic {
 	uint64_t unexpected;                  /**< data frames that are not of this traffic */
 	uint64_t loss_first_ns, loss_last_ns; /**< send times around the gaps, 0: no gap */
 	uint64_t rtt_sum_ns, rtt_max_ns;
+	struct ledger ledger;
 };
 
 /** Allocates for `flows_max` flows. Returns false when memory is short. */
 bool traffic_init(struct lab_traffic *t, struct lab_switch *s, struct rte_mempool *pool,
 		  uint32_t flows_max);
 void traffic_free(struct lab_traffic *t);
+/** Address of the flow's server. */
+static inline uint32_t traffic_server_ip(const struct lab_traffic *t, const struct lab_flow *f)
+{
+	return t->server_ip + (uint32_t)(f - t->flow) / LAB_FLOWS_PER_SERVER;
+}
 /** Begins or goes on sending. Zero keeps the value of before. */
 void traffic_start(struct lab_traffic *t, uint32_t flows, uint32_t pps, uint32_t new_per_s,
 		   uint64_t now);
 void traffic_verify(struct lab_traffic *t, uint64_t now);
 void traffic_stop(struct lab_traffic *t);
 /** Starts the per-round counters anew. */
-void traffic_mark(struct lab_traffic *t);
+void traffic_mark(struct lab_traffic *t, uint64_t now);
 /** Sends what is due; returns the number of packets. */
 unsigned traffic_poll(struct lab_traffic *t, uint64_t now);
 /** Flows by fate; `pending` are those that the running verification may still try. */

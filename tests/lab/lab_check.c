@@ -10,9 +10,13 @@
 #include "hash.h"
 #include "lab.h"
 
-static uint64_t translation_key(const struct lab_tuple *tuple)
+/* Two flows to different servers may have the same port. */
+static uint64_t translation_key(const struct lab_traffic *t, const struct lab_tuple *tuple)
 {
-	return (uint64_t)tuple->proto << 48 | (uint64_t)tuple->src_ip << 16 | tuple->src_port;
+	uint64_t server = tuple->dst_ip - t->server_ip;
+
+	return server << 56 | (uint64_t)tuple->proto << 48 | (uint64_t)tuple->src_ip << 16 |
+	       tuple->src_port;
 }
 
 /* Takes a sequence number; false for a copy. `gap` tells whether numbers before it are missing. */
@@ -45,7 +49,7 @@ static void translation_check(struct lab_traffic *t, struct lab_flow *f,
 			      const struct lab_tuple *tuple)
 {
 	uint32_t number = (uint32_t)(f - t->flow);
-	uint64_t key = translation_key(tuple);
+	uint64_t key = translation_key(t, tuple);
 	uint32_t at = (uint32_t)hash_mix64(key) & t->translation_mask;
 
 	if (f->outside_ip) {
@@ -90,7 +94,8 @@ static void server_take(struct lab_traffic *t, const struct rte_mbuf *m,
 	struct rte_mbuf *reply;
 	bool gap;
 
-	if (tuple->dst_ip != t->server_ip || tuple->proto != f->proto || payload->direction != 0 ||
+	if (tuple->dst_ip != traffic_server_ip(t, f) || tuple->proto != f->proto ||
+	    payload->direction != 0 ||
 	    (tuple->proto == IPPROTO_UDP && tuple->dst_port != LAB_SERVER_PORT)) {
 		t->faults.address++;
 		return;
@@ -118,7 +123,7 @@ static void source_take(struct lab_traffic *t, const struct lab_tuple *tuple,
 	uint16_t expected = f->inside_port;
 	bool gap;
 
-	if (tuple->src_ip != t->server_ip || tuple->dst_ip != f->inside_ip ||
+	if (tuple->src_ip != traffic_server_ip(t, f) || tuple->dst_ip != f->inside_ip ||
 	    tuple->dst_port != expected || tuple->proto != f->proto || payload->direction != 1 ||
 	    (tuple->proto == IPPROTO_UDP && tuple->src_port != LAB_SERVER_PORT)) {
 		t->faults.address++;
@@ -129,6 +134,7 @@ static void source_take(struct lab_traffic *t, const struct lab_tuple *tuple,
 	if (gap)
 		note_gap(t, f->answered_sent_ns, payload->sent_ns);
 	f->answered_sent_ns = payload->sent_ns;
+	ledger_answered(&t->ledger, payload->sent_ns);
 	t->rtt_sum_ns += rtt;
 	if (rtt > t->rtt_max_ns)
 		t->rtt_max_ns = rtt;
@@ -169,7 +175,8 @@ static void take_arp(struct lab_traffic *t, enum lab_group group, const struct l
 {
 	const struct rte_ether_addr *own = group == LAB_INSIDE ? &t->inside_mac : &t->outside_mac;
 	uint32_t host = arp->target_ip - t->inside_net - LAB_FIRST_HOST;
-	bool ours = group == LAB_INSIDE ? host < LAB_HOSTS : arp->target_ip == t->server_ip;
+	bool ours = group == LAB_INSIDE ? host < LAB_HOSTS
+					: arp->target_ip - t->server_ip < LAB_SERVERS;
 	struct rte_mbuf *m;
 
 	if (group == LAB_INSIDE && arp->sender_ip == t->gateway_ip) {

@@ -4,6 +4,7 @@
  * millisecond apart, so that no lock is needed and a command acts between two turns.
  *
  *   {"cmd":"start","flows":N,"pps":N,"new_per_s":N}  send; absent values stay as they were
+ *                      "udp_only":true   no ICMP among the flows opened from now on
  *   {"cmd":"verify"}   ask every flow until it is answered; then "report" tells which were not
  *   {"cmd":"stop"}     stop sending (packets under way are still taken)
  *   {"cmd":"mark"}     begin a new round: counters start anew; answers with the time
@@ -12,6 +13,7 @@
  *   {"cmd":"impair","port":P,"loss_ppm":N,"dup_ppm":N,"corrupt_ppm":N,"late_ppm":N,"late_us":N,
  *    "replay_ppm":N}   absent values are 0; see lab_impair.h
  *   {"cmd":"report"}   counters since the mark
+ *   {"cmd":"losses"}   packets since the mark that were not answered, by when they were sent
  *   {"cmd":"quit"}
  */
 #include <errno.h>
@@ -172,6 +174,19 @@ static json_t *report_announcements(const struct lab_switch *s)
 	return list;
 }
 
+/* Packets without an answer by when they were sent: [[begin of 10 ms, number], ...]. Final once
+ * nothing is under way. */
+static json_t *losses(const struct ledger *l)
+{
+	json_t *list = json_array();
+	uint64_t begin_ns;
+	uint32_t slice = 0, lost;
+
+	while ((lost = ledger_next(l, &slice, &begin_ns)) != 0)
+		json_array_append_new(list, json_pack("[I,I]", number(begin_ns), number(lost)));
+	return json_pack("{s:o}", "losses", list);
+}
+
 static json_t *report(const struct lab *lab, uint64_t now)
 {
 	static const char *const modes[] = {"stopped", "run", "verify"};
@@ -208,7 +223,7 @@ static void mark(struct lab *lab, uint64_t now)
 	lab->mark_ns = now;
 	lab->gap_max_ns = lab->gap_at_ns = lab->turns = lab->turns_idle = 0;
 	switch_mark(lab->sw, now);
-	traffic_mark(lab->traffic);
+	traffic_mark(lab->traffic, now);
 }
 
 static void set_cut(struct impair_settings *set, const json_t *command, bool cut)
@@ -251,6 +266,10 @@ static json_t *run(struct lab *lab, const json_t *command, uint64_t now)
 		return json_pack("{s:b,s:s}", "ok", false, "error", "no \"cmd\" in the line");
 	if (strcmp(verb, "report") == 0)
 		return report(lab, now);
+	if (strcmp(verb, "losses") == 0)
+		return losses(&lab->traffic->ledger);
+	if (json_is_true(json_object_get(command, "udp_only")))
+		lab->traffic->udp_only = true;
 	if (strcmp(verb, "start") == 0)
 		traffic_start(lab->traffic, field(command, "flows"), field(command, "pps"),
 			      field(command, "new_per_s"), now);

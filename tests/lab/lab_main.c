@@ -17,7 +17,7 @@
 #define MBUF_CACHE 256
 #define QUEUE_SLOTS 1024
 /** The flow table costs about 130 bytes a flow. */
-#define FLOWS_MAX 200000
+#define FLOWS_MAX (LAB_SERVERS * LAB_FLOWS_PER_SERVER)
 
 static const char usage[] =
 	"usage: haven-lab --dir DIR --memif SOCKET --control SOCKET --port NETWORK/NAME ...\n"

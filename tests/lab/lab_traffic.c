@@ -75,7 +75,7 @@ void traffic_stop(struct lab_traffic *t)
 	t->mode = LAB_STOPPED;
 }
 
-void traffic_mark(struct lab_traffic *t)
+void traffic_mark(struct lab_traffic *t, uint64_t now)
 {
 	memset(&t->forward, 0, sizeof(t->forward));
 	memset(&t->back, 0, sizeof(t->back));
@@ -83,6 +83,7 @@ void traffic_mark(struct lab_traffic *t)
 	t->unexpected = 0;
 	t->loss_first_ns = t->loss_last_ns = 0;
 	t->rtt_sum_ns = t->rtt_max_ns = 0;
+	ledger_mark(&t->ledger, now);
 }
 
 static void flow_open(struct lab_traffic *t)
@@ -90,7 +91,7 @@ static void flow_open(struct lab_traffic *t)
 	uint32_t n = t->n_flows++;
 	struct lab_flow *f = &t->flow[n];
 
-	f->proto = n % ICMP_EVERY == ICMP_EVERY - 1 ? IPPROTO_ICMP : IPPROTO_UDP;
+	f->proto = !t->udp_only && n % ICMP_EVERY == ICMP_EVERY - 1 ? IPPROTO_ICMP : IPPROTO_UDP;
 	f->inside_ip = t->inside_net + LAB_FIRST_HOST + n % LAB_HOSTS;
 	f->inside_port = (uint16_t)(FIRST_PORT + n / LAB_HOSTS);
 }
@@ -129,7 +130,7 @@ static struct lab_flow *flow_next(struct lab_traffic *t, uint64_t now)
 static bool flow_send(struct lab_traffic *t, struct lab_flow *f, uint64_t now)
 {
 	struct lab_tuple tuple = {.src_ip = f->inside_ip,
-				  .dst_ip = t->server_ip,
+				  .dst_ip = traffic_server_ip(t, f),
 				  .src_port = f->inside_port,
 				  .dst_port = LAB_SERVER_PORT,
 				  .proto = f->proto};
@@ -143,6 +144,7 @@ static bool flow_send(struct lab_traffic *t, struct lab_flow *f, uint64_t now)
 	f->next_seq++;
 	f->tried_ns = now;
 	t->forward.sent++;
+	ledger_sent(&t->ledger, now);
 	switch_send(t->sw, LAB_INSIDE, m, now);
 	return true;
 }

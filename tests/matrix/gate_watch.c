@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Watches the gates of two nodes by the machine's one clock: never may both be open at one instant.
+ * Watches the gates of two nodes by the machine's one clock: never may both be open at one instant
+ * for one instance.
  *
  * usage: gate-watch RUN_DIR RUN_DIR     until SIGTERM; then one line of JSON
  *
@@ -19,6 +20,7 @@
 
 #define PAUSE_NS 50000
 #define REOPEN_NS (2 * NSEC_PER_MSEC)
+#define INSTANCES 2u /* looked at in turn; those that there are not have no gate */
 
 static volatile sig_atomic_t stop;
 
@@ -53,17 +55,16 @@ static void refresh(struct watched *w, uint64_t now)
 	w->registry = fresh;
 }
 
-/** The open gate of the first instance; false: it is shut, or being changed. */
-static bool open_gate(const struct watched *w, struct registry_gate *out)
+/** The open gate of an instance; false: it is shut, or being changed. */
+static bool open_gate(const struct watched *w, unsigned instance, struct registry_gate *out)
 {
 	const struct registry *r = &w->registry;
 
 	for (uint32_t i = 0; r->base && i < r->shape.gates; i++) {
 		const struct registry_gate *g = &r->gates[i];
 
-		if (load_acquire(&g->component) == REGISTRY_NONE)
-			break;
-		if (load_acquire(&g->valid_until_ns) <= clock_now_ns() ||
+		if (load_acquire(&g->component) == REGISTRY_NONE || g->instance != instance ||
+		    load_acquire(&g->valid_until_ns) <= clock_now_ns() ||
 		    !registry_gate_copy(g, out))
 			continue;
 		if (out->role == HAVEN_PRIMARY && out->valid_until_ns > clock_now_ns())
@@ -72,12 +73,14 @@ static bool open_gate(const struct watched *w, struct registry_gate *out)
 	return false;
 }
 
-static bool overlap(const struct watched *w, struct registry_gate *a, struct registry_gate *b)
+static bool overlap(const struct watched *w, unsigned instance, struct registry_gate *a,
+		    struct registry_gate *b)
 {
 	struct registry_gate again;
 
-	return open_gate(&w[0], a) && open_gate(&w[1], b) && open_gate(&w[0], &again) &&
-	       again.generation == a->generation && again.epoch == a->epoch;
+	return open_gate(&w[0], instance, a) && open_gate(&w[1], instance, b) &&
+	       open_gate(&w[0], instance, &again) && again.generation == a->generation &&
+	       again.epoch == a->epoch;
 }
 
 int main(int argc, char **argv)
@@ -101,7 +104,7 @@ int main(int argc, char **argv)
 		for (unsigned i = 0; i < 2; i++)
 			refresh(&w[i], now);
 		looks++;
-		if (overlap(w, &a, &b) && overlaps++ == 0)
+		if (overlap(w, (unsigned)(looks % INSTANCES), &a, &b) && overlaps++ == 0)
 			fprintf(stderr, "both gates open at %llu: epochs %llu and %llu\n",
 				(unsigned long long)now, (unsigned long long)a.epoch,
 				(unsigned long long)b.epoch);

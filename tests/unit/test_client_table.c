@@ -59,6 +59,62 @@ Test(client_table, a_full_log_waits_for_the_node)
 	end(&a);
 }
 
+Test(client_table, a_full_table_refuses_new_keys_and_keeps_what_it_has)
+{
+	char key[9], value[9];
+	uint64_t seq;
+	struct app a;
+
+	fake_start(&node);
+	app_start(&a);
+	fake_role(&node, 0, HAVEN_PRIMARY, 9);
+	haven_poll(a.w);
+	for (unsigned i = 0; i < 32; i++) {
+		snprintf(key, sizeof(key), "key%05u", i);
+		cr_assert_eq(haven_put(a.w, a.t, key, "value001"), 0, "its half of 64 entries");
+	}
+	seq = haven_commit(a.w, a.t);
+	cr_expect_eq(haven_put(a.w, a.t, "key00032", "value001"), -HAVEN_EFULL);
+	cr_expect_eq(haven_commit(a.w, a.t), seq, "the refused one is in no commit");
+	cr_expect_eq(haven_table_count(a.t, 0), 32);
+	cr_expect_eq(haven_put(a.w, a.t, "key00007", "value002"), 0, "one that is there");
+	cr_expect_eq(haven_delete(a.w, a.t, "key00000"), 0);
+	cr_expect_eq(haven_put(a.w, a.t, "key00032", "value003"), 0);
+	cr_expect_eq(haven_commit(a.w, a.t), seq + 3);
+	for (unsigned i = 1; i <= 32; i++) {
+		snprintf(key, sizeof(key), "key%05u", i);
+		cr_assert_eq(haven_get(a.w, a.t, key, value), 0);
+		cr_expect_arr_eq(value, i == 7 ? "value002" : i == 32 ? "value003" : "value001", 8);
+	}
+	end(&a);
+}
+
+Test(client_table, who_is_not_primary_changes_nothing_and_publishes_nothing)
+{
+	static const enum haven_role roles[] = {HAVEN_OFFLINE, HAVEN_SPARE, HAVEN_SECONDARY};
+	uint64_t digest, epoch = 10;
+	struct app a;
+
+	fake_start(&node);
+	app_start(&a);
+	fake_role(&node, 0, HAVEN_PRIMARY, 9);
+	haven_poll(a.w);
+	cr_assert_eq(haven_put(a.w, a.t, "key00001", "value001"), 0);
+	cr_assert_eq(haven_commit(a.w, a.t), 1);
+	digest = table_digest(&node.table[0], 0);
+	for (unsigned i = 0; i < HAVEN_ARRAY_LEN(roles); i++) {
+		fake_role(&node, 0, roles[i], epoch++);
+		haven_poll(a.w);
+		cr_expect_eq(haven_put(a.w, a.t, "key00001", "value002"), -HAVEN_EROLE);
+		cr_expect_eq(haven_put(a.w, a.t, "key00002", "value002"), -HAVEN_EROLE);
+		cr_expect_eq(haven_delete(a.w, a.t, "key00001"), -HAVEN_EROLE);
+		cr_expect_eq(haven_commit(a.w, a.t), 1, "the last one of its own time");
+		cr_expect_eq(table_committed(&node.table[0], 0), 1);
+		cr_expect_eq(table_digest(&node.table[0], 0), digest);
+	}
+	end(&a);
+}
+
 Test(client_table, a_new_primary_goes_on_where_the_replica_stood)
 {
 	uint8_t entry[64][16], value[8];
