@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "sim_carry.h"
 
+#include "mirror_digest.h"
 #include "sim_world.h"
 
 static void gate_set(struct sim_world *w, struct sim_node *n, unsigned i, enum haven_role role,
@@ -30,6 +31,7 @@ static void node_role(struct sim_world *w, struct sim_node *n, const struct brai
 		      o->epoch, o->valid_until_ns);
 	sim_check_role(w, n, o->instance, o->role, o->epoch, o->valid_until_ns);
 	if (o->role == HAVEN_PRIMARY && n->gate[o->instance].role != HAVEN_PRIMARY) {
+		sim_flip_role(app);
 		for (unsigned l = 0; l < w->options.lanes; l++) {
 			app->told[l] = false;
 			app->acked[l] = app->consumed[l] = 0;
@@ -72,6 +74,7 @@ static void node_store(struct sim_world *w, struct sim_node *n, const struct bra
 		sim_check_store(w, n, i, f);
 	if (baton && o->kind == OUT_RESET) {
 		mirror_io_reset(&app->table, lane, &app->stage[lane], o->seq);
+		sim_flip_gone(app, lane);
 		applied = o->seq;
 		/* What it acknowledged as a holder was of the content that is gone: when it says
 		 * the same number again, that is a new statement. */
@@ -95,6 +98,29 @@ static void node_store(struct sim_world *w, struct sim_node *n, const struct bra
 				  .slot = o->slot,
 				  .seq = applied,
 				  .up = error == 0};
+}
+
+static void node_compare(struct sim_world *w, struct sim_node *n, const struct brain_output *o,
+			 const struct frame *f, struct sim_answers *answers)
+{
+	unsigned i = o->slot / SIM_LANES, lane = o->slot % SIM_LANES;
+	const struct sim_app *app = &n->app[i];
+	struct mirror_verdict v;
+
+	if (!f || f->type != FRAME_DIGEST) {
+		sim_fail(w, SIM_BOUNDS, sim_node_index(w, n), i, "compares without digests", 0, 0,
+			 0);
+		return;
+	}
+	if (!node_has_baton(n, i) || app->stage[lane].applied != o->seq)
+		return;
+	if (mirror_digest_compare(&app->table, lane, o->seq, &f->u.digest, &v))
+		sim_fail(w, SIM_BOUNDS, sim_node_index(w, n), i, "malformed digests", 0, 0, 0);
+	sim_trace_add(&w->trace, w->now, SIM_TR_COMPARE, sim_node_index(w, n), i, lane, o->seq,
+		      v.wrong);
+	sim_flip_compared(w, n, i, lane, v.wrong);
+	answers->event[answers->n++] = (struct brain_event){
+		.kind = BRAIN_COMPARED, .slot = o->slot, .seq = v.seq, .count = v.wrong};
 }
 
 void sim_carry_out(struct sim_world *w, struct sim_node *n, struct brain_output *o,
@@ -124,6 +150,9 @@ void sim_carry_out(struct sim_world *w, struct sim_node *n, struct brain_output 
 	case OUT_RESET:
 	case OUT_APPLY:
 		node_store(w, n, o, f, answers);
+		break;
+	case OUT_COMPARE:
+		node_compare(w, n, o, f, answers);
 		break;
 	case OUT_CLOSE_GATE:
 		sim_trace_add(&w->trace, w->now, SIM_TR_CLOSE_GATE, self, o->instance,

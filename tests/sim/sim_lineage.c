@@ -46,6 +46,7 @@ static enum sim_invariant lane_verdict(const struct sim_world *w, const struct s
 {
 	uint64_t at = table_committed(&app->table, lane);
 	uint64_t content[SIM_KEYS];
+	bool hidden, equal;
 
 	if (at < line->base_seq)
 		return SIM_C5; /* acknowledged records are missing */
@@ -57,7 +58,11 @@ static enum sim_invariant lane_verdict(const struct sim_world *w, const struct s
 	/* A worker between its changes and their commit has them in its table already. */
 	for (unsigned k = 0; lane == app->lane && k < app->staged; k++)
 		content[app->record[k].key] = app->record[k].put ? app->record[k].id : 0;
-	return lane_equals(&app->table, lane, w->options.keys, content) ? SIM_CHECK_COUNT : SIM_C7;
+	hidden = sim_flip_hide(app, lane);
+	equal = lane_equals(&app->table, lane, w->options.keys, content);
+	if (hidden)
+		sim_flip_show(app);
+	return equal ? SIM_CHECK_COUNT : SIM_C7;
 }
 
 bool sim_check_copy(const struct sim_world *w, const struct sim_node *n, unsigned instance,
@@ -156,6 +161,7 @@ void sim_check_promoted(struct sim_world *w, struct sim_node *n, unsigned instan
 	w->stats.checks[SIM_C6]++;
 	w->stats.checks[SIM_C7]++;
 	w->stats.checks[SIM_C8]++;
+	sim_flip_promoted(w, n, instance);
 	if (!(brain_view(n->brain)->instance[instance].in_sync & node_bit(node)))
 		sim_fail(w, SIM_C8, node, instance, "begins to act and is not in sync (epoch)",
 			 n->epoch, 0, 0);

@@ -43,6 +43,7 @@ enum sim_fault {
 	SIM_FAULT_DRIFT,   /**< a clock changes its rate, within the bound */
 	SIM_FAULT_OUTAGE,  /**< many nodes lose their memory at about the same time */
 	SIM_FAULT_FENCE,   /**< one of two voters has the silent other one killed, and is told so */
+	SIM_FAULT_FLIP,    /**< a bit flips in the memory of a secondary's copy */
 	SIM_FAULT_COUNT
 };
 /** Classes that runs of SIM_LENGTH_CLASSIC know. */
@@ -70,6 +71,7 @@ struct sim_options {
 	uint64_t wake_ns;    /**< a node's turn begins so soon after a frame has come … */
 	uint64_t pace_ns;    /**< … and so soon after the turn before it */
 	uint64_t span_ns;    /**< greatest length of a fault that lasts */
+	uint64_t verify_ns;  /**< from one compared block to the next, 0: none is */
 	uint64_t flap_ns;    /**< period of a flapping path */
 	uint64_t calm_ns;    /**< faults begin at this instant … */
 	uint64_t safety_ns;  /**< … and end at this one */

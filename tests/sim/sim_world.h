@@ -19,6 +19,7 @@
 #include "sim_app.h"
 #include "sim_check.h"
 #include "sim_fault.h"
+#include "sim_flip.h"
 #include "sim_net.h"
 #include "sim_node.h"
 #include "sim_options.h"
@@ -82,6 +83,7 @@ struct sim_app {
 	/* its table and the node's staging of what comes for it */
 	struct table table;
 	void *memory;
+	struct sim_flip flip;
 	struct mirror_stage stage[SIM_LANES];
 	uint64_t told_seq[SIM_LANES]; /**< last BRAIN_COMMITTED */
 	uint32_t told_end[SIM_LANES];
@@ -129,6 +131,7 @@ struct sim_stats {
 	uint64_t seeds, simulated_ns, events, steps, frames_sent, frames_taken, frames_dropped;
 	uint64_t faults[SIM_FAULT_COUNT], sizes[SIM_NODES + 1];
 	uint64_t acting, promotions, commits, records, acked, states_lost, formations, epochs;
+	uint64_t flips, flips_found, compared;
 	uint64_t resets, applies, refused_applies, switchovers;
 	uint64_t checks[SIM_CHECK_COUNT];
 	uint64_t converge_max_leases_milli;
