@@ -43,12 +43,15 @@ void local_compare(struct haven_node *n, unsigned slot, uint64_t applied,
 {
 	const struct local_slot *s = local_slot(n, slot);
 	struct brain_event e = {.kind = BRAIN_COMPARED, .slot = (uint16_t)slot};
+	const struct mirror_stage *stage;
 	struct mirror_verdict v;
 
 	/* Another writer may be at it, or more was applied than the brain has heard of. */
-	if (!s || !local_gate_baton(s->component, s->table->instance) ||
-	    s->table->lane[s->lane].stage.applied != applied ||
-	    mirror_digest_compare(&s->table->table, s->lane, applied, d, &v))
+	if (!s || !local_gate_baton(s->component, s->table->instance))
+		return;
+	stage = &s->table->lane[s->lane].stage;
+	if (stage->applied != applied || !mirror_stage_comparable(stage) ||
+	    mirror_digest_compare(&s->table->table, s->lane, stage->in_table, d, &v))
 		return;
 	n->local.verify_entries += v.compared;
 	n->local.verify_wrong += v.wrong;

@@ -23,6 +23,15 @@ static void gate_set(struct sim_world *w, struct sim_node *n, unsigned i, enum h
 		sim_app_nudge(w, n, i);
 }
 
+/* The node may write a table only while the worker knows that it may not. */
+static bool node_has_baton(const struct sim_node *n, unsigned i)
+{
+	const struct sim_app *app = &n->app[i];
+
+	return app->known_life && app->role != HAVEN_PRIMARY && n->gate[i].role != HAVEN_PRIMARY &&
+	       app->confirmed == n->gate[i].generation;
+}
+
 static void node_role(struct sim_world *w, struct sim_node *n, const struct brain_output *o)
 {
 	struct sim_app *app = &n->app[o->instance];
@@ -37,7 +46,45 @@ static void node_role(struct sim_world *w, struct sim_node *n, const struct brai
 			app->acked[l] = app->consumed[l] = 0;
 		}
 	}
-	gate_set(w, n, o->instance, o->role, o->epoch, o->valid_until_ns);
+	/* As havend does: the gate stays shut until what a warm standby keeps is applied. */
+	app->draining = o->role == HAVEN_PRIMARY && sim_warm_waits(w, app);
+	if (app->draining)
+		gate_set(w, n, o->instance, HAVEN_SECONDARY, o->epoch, 0);
+	else
+		gate_set(w, n, o->instance, o->role, o->epoch, o->valid_until_ns);
+}
+
+bool sim_warm_waits(const struct sim_world *w, const struct sim_app *app)
+{
+	for (unsigned l = 0; l < w->options.lanes; l++)
+		if (mirror_stage_waiting(&app->stage[l]))
+			return true;
+	return false;
+}
+
+void sim_warm_drain(struct sim_world *w, struct sim_node *n, unsigned i)
+{
+	struct sim_app *app = &n->app[i];
+
+	if (!app->draining)
+		return;
+	if (brain_role(n->brain, i) != HAVEN_PRIMARY || n->gate[i].closing || !app->known_life) {
+		app->draining = false;
+		return;
+	}
+	if (!node_has_baton(n, i))
+		return;
+	for (unsigned l = 0; l < w->options.lanes; l++) {
+		w->stats.drained += mirror_stage_waiting(&app->stage[l]);
+		if (mirror_io_drain(&app->table, l, &app->stage[l], SIM_DRAIN_RECORDS))
+			sim_fail(w, SIM_C5, sim_node_index(w, n), i,
+				 "what was kept cannot be applied (lane)", l, 0, 0);
+		w->stats.drained -= mirror_stage_waiting(&app->stage[l]);
+	}
+	if (sim_warm_waits(w, app))
+		return;
+	app->draining = false;
+	gate_set(w, n, i, HAVEN_PRIMARY, brain_view(n->brain)->epoch, brain_lease_until(n->brain));
 }
 
 static void node_lease(struct sim_world *w, struct sim_node *n, uint64_t until)
@@ -47,15 +94,6 @@ static void node_lease(struct sim_world *w, struct sim_node *n, uint64_t until)
 	for (unsigned i = 0; i < w->options.instances; i++)
 		if (n->gate[i].role == HAVEN_PRIMARY && !n->gate[i].closing)
 			gate_set(w, n, i, HAVEN_PRIMARY, n->gate[i].epoch, until);
-}
-
-/* The node may write a table only while the worker knows that it may not. */
-static bool node_has_baton(const struct sim_node *n, unsigned i)
-{
-	const struct sim_app *app = &n->app[i];
-
-	return app->known_life && app->role != HAVEN_PRIMARY && n->gate[i].role != HAVEN_PRIMARY &&
-	       app->confirmed == n->gate[i].generation;
 }
 
 static void node_store(struct sim_world *w, struct sim_node *n, const struct brain_output *o,
@@ -112,9 +150,10 @@ static void node_compare(struct sim_world *w, struct sim_node *n, const struct b
 			 0);
 		return;
 	}
-	if (!node_has_baton(n, i) || app->stage[lane].applied != o->seq)
+	if (!node_has_baton(n, i) || app->stage[lane].applied != o->seq ||
+	    !mirror_stage_comparable(&app->stage[lane]))
 		return;
-	if (mirror_digest_compare(&app->table, lane, o->seq, &f->u.digest, &v))
+	if (mirror_digest_compare(&app->table, lane, app->stage[lane].in_table, &f->u.digest, &v))
 		sim_fail(w, SIM_BOUNDS, sim_node_index(w, n), i, "malformed digests", 0, 0, 0);
 	sim_trace_add(&w->trace, w->now, SIM_TR_COMPARE, sim_node_index(w, n), i, lane, o->seq,
 		      v.wrong);

@@ -274,6 +274,7 @@ static void node_watch(struct sim_world *w, struct sim_node *n)
 	node_watch_fence(w, n);
 	for (unsigned i = 0; i < w->options.instances && !w->failed; i++) {
 		node_watch_life(w, n, i);
+		sim_warm_drain(w, n, i);
 		node_watch_gate(w, n, i);
 		node_watch_lanes(w, n, i);
 		if (n->switchover[i]) {

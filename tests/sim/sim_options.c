@@ -140,6 +140,15 @@ static void draw_verify(struct sim_options *o)
 		o->rate[SIM_FAULT_FLIP] = 1 + (uint32_t)prng_below(&p, 8);
 }
 
+/* One seed in four has warm standbys; with the shortest log, most commits find it full. */
+static void draw_warm(struct sim_options *o)
+{
+	struct prng p = {.state = o->seed ^ 0x3c6ef372fe94f82bull};
+
+	if (prng_below(&p, 4) == 0)
+		o->warm_records = (uint32_t[]){2, 8, 64, 512}[prng_below(&p, 4)];
+}
+
 void sim_options_draw(struct sim_options *o, uint64_t seed, const struct sim_overrides *fixed)
 {
 	struct prng p = {.state = seed * 0xd1342543de82ef95ull + 1};
@@ -168,6 +177,7 @@ void sim_options_draw(struct sim_options *o, uint64_t seed, const struct sim_ove
 	o->per_frame = (uint32_t[]){0, 0, 2, 5}[prng_below(&length, 4)];
 	o->flap_ns = o->lease_ns / 2 + prng_below(&length, o->lease_ns);
 	draw_verify(o);
+	draw_warm(o);
 }
 
 void sim_options_print(const struct sim_options *o, FILE *to)
