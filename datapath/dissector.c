@@ -27,6 +27,7 @@ struct field {
 #define instance_FIELD(width, member, text) {"instance", #width, #member, text},
 #define mirror_FIELD(width, member, text) {"mirror", #width, #member, text},
 #define ack_FIELD(width, member, text) {"ack", #width, #member, text},
+#define digest_FIELD(width, member, text) {"digest", #width, #member, text},
 
 PART(header, WIRE_HEADER)
 PART(beat, WIRE_BEAT)
@@ -35,6 +36,7 @@ PART(view, WIRE_VIEW)
 PART(instance, WIRE_VIEW_INSTANCE)
 PART(mirror, WIRE_MIRROR)
 PART(ack, WIRE_MIRROR_ACK)
+PART(digest, WIRE_DIGEST)
 
 static const struct part {
 	const char *name;
@@ -46,7 +48,7 @@ static const struct part {
 #name, name##_fields, sizeof(name##_fields) / sizeof(struct field)                 \
 	}
 	PART_OF(header),   PART_OF(beat),   PART_OF(proposal), PART_OF(view),
-	PART_OF(instance), PART_OF(mirror), PART_OF(ack),
+	PART_OF(instance), PART_OF(mirror), PART_OF(ack),      PART_OF(digest),
 };
 
 static void print_fields(const struct part *p)
@@ -82,7 +84,8 @@ static const char types[] =
 
 static const char body[] =
 	"local fields = {payload, sealed, tag, incarnation}\n"
-	"for _, part in ipairs({header, beat, proposal, view, instance, mirror, ack}) do\n"
+	"for _, part in ipairs({header, beat, proposal, view, instance, mirror, ack, "
+	"digest}) do\n"
 	"\tfor _, f in ipairs(part) do fields[#fields + 1] = f.field end\n"
 	"end\n"
 	"haven.fields = fields\n"
@@ -116,9 +119,9 @@ static const char body[] =
 	"\treturn at\n"
 	"end\n"
 	"\n"
-	"local function add_mirror(tree, buffer, at)\n"
+	"local function add_with_payload(tree, part, buffer, at)\n"
 	"\tlocal m\n"
-	"\tat, m = add(tree, mirror, buffer, at)\n"
+	"\tat, m = add(tree, part, buffer, at)\n"
 	"\tif m and m.payload_bytes > 0 and at + m.payload_bytes <= buffer:len() then\n"
 	"\t\ttree:add(payload, buffer(at, m.payload_bytes))\n"
 	"\t\tat = at + m.payload_bytes\n"
@@ -129,7 +132,8 @@ static const char body[] =
 	"local function add_body(tree, kind, buffer, at)\n"
 	"\tif kind == \"beat\" then return (add(tree, beat, buffer, at)) end\n"
 	"\tif kind == \"view\" then return add_view(tree, buffer, at) end\n"
-	"\tif kind == \"mirror\" then return add_mirror(tree, buffer, at) end\n"
+	"\tif kind == \"mirror\" then return add_with_payload(tree, mirror, buffer, at) end\n"
+	"\tif kind == \"digest\" then return add_with_payload(tree, digest, buffer, at) end\n"
 	"\tif kind == \"mirror-ack\" then return (add(tree, ack, buffer, at)) end\n"
 	"\treturn at\n"
 	"end\n"
@@ -159,8 +163,8 @@ int main(void)
 	printf("local magic, header_bytes, tag_bytes = %u, %u, %d\n", FRAME_MAGIC,
 	       FRAME_HEADER_BYTES, TAG_BYTES);
 	printf("local kinds = {[%d] = \"beat\", [%d] = \"view\", [%d] = \"mirror\", "
-	       "[%d] = \"mirror-ack\"}\n",
-	       FRAME_BEAT, FRAME_VIEW, FRAME_MIRROR, FRAME_MIRROR_ACK);
+	       "[%d] = \"mirror-ack\", [%d] = \"digest\"}\n",
+	       FRAME_BEAT, FRAME_VIEW, FRAME_MIRROR, FRAME_MIRROR_ACK, FRAME_DIGEST);
 	fputs(types, stdout);
 	for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		print_fields(&parts[i]);

@@ -6,18 +6,12 @@
 
 #include "bytes.h"
 #include "hash.h"
+#include "mirror_record.h"
 
-#define RECORD_HEAD_BYTES 10u
 #define FLOOR_BYTES 8u
 /** Looks at an entry that changes under us. */
 #define ENTRY_TRIES 16
 HAVEN_STATIC_ASSERT(RECORD_HEAD_BYTES + 1 > FLOOR_BYTES, "a floor fits where an entry is left out");
-
-struct wire_record {
-	uint64_t seq;
-	uint8_t op, flags;
-	const uint8_t *key, *value;
-};
 
 uint32_t mirror_io_record_bytes(const struct table_geometry *g)
 {
@@ -46,18 +40,6 @@ static void record_put(struct bytes_writer *w, uint64_t seq, uint8_t op, uint8_t
 	bytes_put_u8(w, op);
 	bytes_put_u8(w, flags);
 	bytes_put(w, data, data_bytes);
-}
-
-static struct wire_record record_get(struct bytes_reader *r, const struct table_shape *shape)
-{
-	struct wire_record record = {0};
-
-	record.seq = bytes_get_u64(r);
-	record.op = bytes_get_u8(r);
-	record.flags = bytes_get_u8(r);
-	record.key = bytes_take(r, shape->key_bytes);
-	record.value = bytes_take(r, shape->value_bytes);
-	return record;
 }
 
 int mirror_io_fill_records(const struct table *t, unsigned lane, uint64_t first, uint32_t count,
@@ -143,6 +125,7 @@ int mirror_stage_init(struct mirror_stage *s, const struct table_geometry *g)
 void mirror_stage_free(struct mirror_stage *s)
 {
 	free(s->records);
+	free(s->log);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -150,7 +133,7 @@ void mirror_io_reset(struct table *t, unsigned lane, struct mirror_stage *s, uin
 {
 	table_lane_clear(t, lane, committed_seq);
 	s->n = 0;
-	s->applied = committed_seq;
+	s->applied = s->in_table = committed_seq;
 	s->floor = 0;
 }
 
@@ -214,7 +197,7 @@ static int commit_apply(struct table *t, unsigned lane, struct mirror_stage *s)
 		if (status)
 			return status;
 	}
-	s->applied = last;
+	s->applied = s->in_table = last;
 	table_applied(t, lane, last);
 	return 0;
 }
@@ -248,6 +231,21 @@ static int records_check(const struct table *t, unsigned lane, const struct mirr
 	return 0;
 }
 
+/** The staged commit is complete: keep it, or apply it behind all that is kept. */
+static int commit_take(struct table *t, unsigned lane, struct mirror_stage *s)
+{
+	int status;
+
+	/* A kept one fits when its turn comes: the holder's did, with the same content. */
+	if (s->n <= s->log_records)
+		return mirror_stage_store(t, lane, s);
+	status = mirror_io_drain(t, lane, s, UINT64_MAX);
+	if (!status && commit_fits(t, lane, s))
+		return commit_apply(t, lane, s);
+	s->n = 0;
+	return status ? status : -HAVEN_EFULL;
+}
+
 static int records_apply(struct table *t, unsigned lane, struct mirror_stage *s,
 			 const uint8_t *payload, size_t bytes)
 {
@@ -263,12 +261,7 @@ static int records_apply(struct table *t, unsigned lane, struct mirror_stage *s,
 		s->n++;
 		if (!(record.flags & TABLE_RECORD_COMMIT))
 			continue;
-		if (commit_fits(t, lane, s)) {
-			status = commit_apply(t, lane, s);
-		} else {
-			s->n = 0;
-			status = -HAVEN_EFULL;
-		}
+		status = commit_take(t, lane, s);
 	}
 	return status;
 }
@@ -296,6 +289,10 @@ static int entries_apply(struct table *t, unsigned lane, struct mirror_stage *s,
 	struct bytes_reader r = bytes_reader_init(payload, bytes);
 	int status = entries_check(t, lane, s, payload, bytes);
 	uint64_t floor = 0;
+
+	/* What is looked up below is the table of the position that is acknowledged. */
+	if (!status)
+		status = mirror_io_drain(t, lane, s, UINT64_MAX);
 
 	while (!status && r.left >= s->record_bytes) {
 		struct wire_record record = record_get(&r, &t->geometry.shape);

@@ -41,8 +41,13 @@ struct mirror_stage {
 	uint32_t n;            /**< records staged */
 	uint32_t record_bytes; /**< of one, in wire form */
 	uint8_t *records;      /**< room for TABLE_COMMIT_RECORDS_MAX */
-	uint64_t applied;      /**< last record of the last whole commit applied */
+	uint64_t applied;      /**< last record of the last whole commit applied, or kept to be */
 	uint64_t floor;        /**< the replica is whole from here on */
+	uint64_t in_table;     /**< applied to the table; of a hot standby as `applied` */
+	/* warm standby: records in_table+1 … applied, in wire form, record s in slot s modulo
+	 * `log_records` */
+	uint32_t log_records; /**< 0: hot */
+	uint8_t *log;
 };
 
 /** Wire size of one record or entry. */
@@ -64,6 +69,29 @@ int mirror_io_fill_entries(const struct table *t, unsigned lane, uint32_t first,
 /** Errors: ENOMEM. */
 int mirror_stage_init(struct mirror_stage *s, const struct table_geometry *g);
 void mirror_stage_free(struct mirror_stage *s);
+/**
+ * Make it a warm standby's: a commit of up to `records` (1 and more) is kept in a log, counts as
+ * applied, and is applied later, in order: by mirror_io_drain(), or when the log has no room.
+ * Errors: ENOMEM.
+ */
+int mirror_stage_keep(struct mirror_stage *s, uint32_t records);
+/** Records kept that wait to be applied. */
+static inline uint64_t mirror_stage_waiting(const struct mirror_stage *s)
+{
+	return s->applied - s->in_table;
+}
+/** True when the table, as far as it is applied, is what the holder's was there. */
+static inline bool mirror_stage_comparable(const struct mirror_stage *s)
+{
+	return s->in_table >= s->floor;
+}
+/** Keep the staged commit, which is complete; what is in its way is applied. Errors: as
+ *  mirror_io_drain(). */
+int mirror_stage_store(struct table *t, unsigned lane, struct mirror_stage *s);
+/** Apply whole commits that wait, until at least `records` are or none is left. Before the table
+ *  changes hands, call it until nothing waits. Errors: ECORRUPT, EFULL (the table is not what it
+ *  was made to be): the copy is lost. */
+int mirror_io_drain(struct table *t, unsigned lane, struct mirror_stage *s, uint64_t records);
 
 /** Empty the replica of a lane for a session that starts after `committed_seq`. */
 void mirror_io_reset(struct table *t, unsigned lane, struct mirror_stage *s,
@@ -71,8 +99,8 @@ void mirror_io_reset(struct table *t, unsigned lane, struct mirror_stage *s,
 /**
  * Apply a payload. RECORDS are staged until their commit is complete and then applied as one;
  * what is known already is skipped. ENTRIES are put in at once. START and END carry nothing.
- * `*applied_seq` (always set) is the position to acknowledge: the last commit applied, one less
- * while the replica is not whole (but never below 0: an empty replica is whole at 0).
+ * `*applied_seq` (always set) is the position to acknowledge: the last commit applied or kept, one
+ * less while the replica is not whole (but never below 0: an empty replica is whole at 0).
  *
  * Errors: ECORRUPT (malformed, or a gap: nothing of the payload is applied), EFULL (the commit does
  * not fit: nothing of it is applied), ECORRUPT and EINVAL from the table.

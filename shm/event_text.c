@@ -56,6 +56,7 @@ static const char *const kind_names[] = {
 	[EVENT_FENCE_STARTED] = "fence-started",
 	[EVENT_FENCE_DONE] = "fence-done",
 	[EVENT_FENCE_FAILED] = "fence-failed",
+	[EVENT_COPY_DIFFERS] = "copy-differs",
 };
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(kind_names) == EVENT_KIND_COUNT, "a label for every kind");
 
@@ -412,6 +413,12 @@ static bool say_instance(struct sentence *s, const struct event *e, const struct
 		break;
 	case EVENT_OUT_OF_SYNC:
 		say(s, "%s: %s left the in-sync set", instance.text, node.text);
+		break;
+	case EVENT_COPY_DIFFERS:
+		say(s,
+		    "ALARM: %s: the copy here differs from that of %s (entries of one block: "
+		    "%llu); it counts no more and is fetched anew",
+		    instance.text, node.text, (unsigned long long)e->a);
 		break;
 	case EVENT_STATE_LOST:
 		say(s, "%s: every in-sync copy is gone; it starts empty", instance.text);

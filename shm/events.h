@@ -69,6 +69,9 @@ enum event_kind {
 	EVENT_FENCE_DONE,      /**< node: the command says that it did it, in b ns; a = its life */
 	EVENT_FENCE_FAILED,    /**< node: it did not; a = its life, b = ns until it is tried again;
 				    detail = how it ended and the last line of its output */
+	EVENT_COPY_DIFFERS,    /**< instance, node = holder: the copy here differs from the holder's
+				    in a entries of one block, the first of record b; detail =
+				    where. It counts no more, and is fetched anew */
 	EVENT_KIND_COUNT
 };
 

@@ -240,6 +240,18 @@ int table_read_entry(const struct table *t, unsigned lane, uint32_t index, uint6
 /** Indices at and above this were never used: the end of a scan. Clamped to the geometry. Whoever
  *  wants every entry of a commit reads it after table_committed(). */
 uint32_t table_scan_end(const struct table *t, unsigned lane);
+/** As table_read_entry(), but in mode DIRTY -HAVEN_EAGAIN, too, when the value is newer than the
+ *  record that `*seq` names. */
+int table_read_settled(const struct table *t, unsigned lane, uint32_t index, uint64_t *seq,
+		       void *data);
+/** Entries in use when exactly the records up to `committed_seq` were applied; false when the
+ *  writer was beyond that, or at the next record. */
+bool table_live_at(const struct table *t, unsigned lane, uint64_t committed_seq, uint32_t *live);
+/** The lane's writer alone: what a look-up of the key finds, as table_read_entry() tells it.
+ *  Errors: ENOENT, EAGAIN (left half written), EINVAL. */
+int table_find(const struct table *t, unsigned lane, const void *key, uint64_t *seq, void *data);
+/** Digest of an entry's key and value, `data` as the functions above give it. */
+uint64_t table_entry_digest(const struct table *t, const void *data);
 /** Content digest of a lane, independent of order and place: for tests and verification. */
 uint64_t table_digest(const struct table *t, unsigned lane);
 

@@ -24,7 +24,8 @@ HAVEN_STATIC_ASSERT(WIRE_BYTES(WIRE_HEADER) == FRAME_HEADER_BYTES, "FRAME_HEADER
 HAVEN_STATIC_ASSERT(FRAME_HEADER_BYTES + WIRE_BYTES(WIRE_VIEW_HEAD) + VIEW_BYTES_MAX <=
 			    FRAME_BYTES_MAX,
 		    "the largest view fits one frame");
-HAVEN_STATIC_ASSERT(WIRE_BYTES(WIRE_MIRROR) <= 64, "FRAME_MIRROR_PAYLOAD_MAX leaves room");
+HAVEN_STATIC_ASSERT(WIRE_BYTES(WIRE_MIRROR) <= 64 && WIRE_BYTES(WIRE_DIGEST) <= 64,
+		    "FRAME_MIRROR_PAYLOAD_MAX leaves room");
 
 static void wire_header_get(struct bytes_reader *at, struct wire_header *p)
 {
@@ -116,14 +117,19 @@ static bool stream_valid(const struct mirror_stream *s)
 	return s->instance < HAVEN_INSTANCES_MAX && s->lane < HAVEN_WORKERS_MAX;
 }
 
+/* One that was filled in place stands there already. */
+static void frame_put_payload(struct bytes_writer *at, const uint8_t *payload, uint16_t bytes)
+{
+	uint8_t *to = bytes ? bytes_room(at, bytes) : NULL;
+
+	if (to && payload && payload != to)
+		memcpy(to, payload, bytes);
+}
+
 static void frame_put_mirror(struct bytes_writer *at, const struct frame_mirror *p)
 {
-	uint8_t *to;
-
 	WIRE_MIRROR(WIRE_PUT)
-	to = p->payload_bytes ? bytes_room(at, p->payload_bytes) : NULL;
-	if (to && p->payload && p->payload != to)
-		memcpy(to, p->payload, p->payload_bytes);
+	frame_put_payload(at, p->payload, p->payload_bytes);
 }
 
 static bool frame_get_mirror(struct bytes_reader *at, struct frame_mirror *p)
@@ -146,9 +152,27 @@ static bool frame_get_ack(struct bytes_reader *at, struct frame_mirror_ack *p)
 	return stream_valid(&p->stream) && p->gap <= 1 && p->refused <= 1;
 }
 
+static void frame_put_digest(struct bytes_writer *at, const struct frame_digest *p)
+{
+	WIRE_DIGEST(WIRE_PUT)
+	frame_put_payload(at, p->payload, p->payload_bytes);
+}
+
+static bool frame_get_digest(struct bytes_reader *at, struct frame_digest *p)
+{
+	WIRE_DIGEST(WIRE_GET)
+	p->payload = bytes_take(at, p->payload_bytes);
+	return stream_valid(&p->stream) && p->session != 0;
+}
+
 uint8_t *frame_mirror_payload(uint8_t *out)
 {
 	return out + FRAME_HEADER_BYTES + WIRE_BYTES(WIRE_MIRROR);
+}
+
+uint8_t *frame_digest_payload(uint8_t *out)
+{
+	return out + FRAME_HEADER_BYTES + WIRE_BYTES(WIRE_DIGEST);
 }
 
 size_t frame_encode(const struct frame *f, uint8_t *out, size_t size)
@@ -169,6 +193,9 @@ size_t frame_encode(const struct frame *f, uint8_t *out, size_t size)
 		break;
 	case FRAME_MIRROR_ACK:
 		frame_put_ack(&w, &f->u.ack);
+		break;
+	case FRAME_DIGEST:
+		frame_put_digest(&w, &f->u.digest);
 		break;
 	case FRAME_TYPE_END:
 		return 0;
@@ -209,6 +236,9 @@ enum frame_fault frame_decode(const uint8_t *data, size_t size, struct frame *ou
 		break;
 	case FRAME_MIRROR_ACK:
 		good = frame_get_ack(&r, &out->u.ack);
+		break;
+	case FRAME_DIGEST:
+		good = frame_get_digest(&r, &out->u.digest);
 		break;
 	case FRAME_TYPE_END:
 		break;

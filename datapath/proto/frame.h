@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /**
- * Frames between nodes: one header, four bodies. Pure codec; Ethernet header and authentication
+ * Frames between nodes: one header, five bodies. Pure codec; Ethernet header and authentication
  * tag are put around it by datapath/ (auth.h), which also checks them before anything here runs.
  *
  * A frame goes from one node to one other. `counter` grows with every frame from src to dst of one
@@ -32,6 +32,7 @@ enum frame_type {
 	FRAME_VIEW,       /**< a view: committed, proposed or accepted */
 	FRAME_MIRROR,     /**< part of a mirror stream */
 	FRAME_MIRROR_ACK, /**< receiver's position in a stream */
+	FRAME_DIGEST,     /**< digests of a block of entries, to be compared with the replica */
 	FRAME_TYPE_END
 };
 
@@ -116,6 +117,21 @@ struct frame_mirror_ack {
 	uint64_t applied; /**< last record of the last whole commit applied */
 };
 
+/** `live` of a digest frame when the sender's table does not stand at a commit. */
+#define FRAME_LIVE_UNKNOWN UINT32_MAX
+
+/** Digests of one block of the sender's table; outside of the session's order, never repeated. */
+struct frame_digest {
+	struct mirror_stream stream;
+	uint64_t epoch;        /**< sender's view */
+	uint64_t session;      /**< of the stream, as in struct frame_mirror */
+	uint64_t position;     /**< committed when the sender began to look */
+	uint32_t first, count; /**< the block: entries first … first+count-1 of the sender's pool */
+	uint32_t live;         /**< entries in use at `position`, or FRAME_LIVE_UNKNOWN */
+	uint16_t payload_bytes;
+	const uint8_t *payload; /**< see mirror_digest.h; decoded: points into the received frame */
+};
+
 struct frame {
 	uint8_t type; /**< enum frame_type */
 	uint8_t src, dst;
@@ -126,6 +142,7 @@ struct frame {
 		struct frame_view view;
 		struct frame_mirror mirror;
 		struct frame_mirror_ack ack;
+		struct frame_digest digest;
 	} u;
 };
 
@@ -153,12 +170,14 @@ struct frame_header {
 enum frame_fault frame_header_decode(const uint8_t *data, size_t size, struct frame_header *out);
 /** Set in an encoded frame what protecting or opening its body changes in the header. */
 void frame_header_protect(uint8_t *frame, uint8_t key_id, bool sealed, uint16_t body_bytes);
-/** Encode; returns the number of bytes, 0 when it does not fit. For FRAME_MIRROR the payload must
- *  already stand at frame_mirror_payload(out), or be given by u.mirror.payload elsewhere. */
+/** Encode; returns the number of bytes, 0 when it does not fit. A payload of
+ *  FRAME_MIRROR or FRAME_DIGEST must already stand at frame_mirror_payload(out) or
+ *  frame_digest_payload(out), or be given by its `payload` elsewhere. */
 size_t frame_encode(const struct frame *f, uint8_t *out, size_t size);
 /** Where a mirror frame's payload goes in a buffer of FRAME_BYTES_MAX, so that it is filled once.
  */
 uint8_t *frame_mirror_payload(uint8_t *out);
+uint8_t *frame_digest_payload(uint8_t *out);
 enum frame_fault frame_decode(const uint8_t *data, size_t size, struct frame *out);
 
 #endif

@@ -92,6 +92,19 @@
 	F(u64, next, "Next number")                                                                \
 	F(u64, applied, "Applied")
 
+/** The payload follows. */
+#define WIRE_DIGEST(F)                                                                             \
+	F(u8, stream.instance, "Instance")                                                         \
+	F(u8, stream.checkpoint, "Checkpoint")                                                     \
+	F(u8, stream.lane, "Lane")                                                                 \
+	F(u64, epoch, "Epoch")                                                                     \
+	F(u64, session, "Session")                                                                 \
+	F(u64, position, "Position")                                                               \
+	F(u32, first, "First")                                                                     \
+	F(u32, count, "Count")                                                                     \
+	F(u32, live, "Live entries")                                                               \
+	F(u16, payload_bytes, "Payload bytes")
+
 /** Bytes of a list. */
 #define WIRE_WIDTH_u8 1
 #define WIRE_WIDTH_u16 2

@@ -311,6 +311,9 @@ static void brain_on_frame(struct brain *b, const struct brain_event *e, struct 
 	case FRAME_MIRROR_ACK:
 		brain_mirror_on_ack(b, f);
 		break;
+	case FRAME_DIGEST:
+		brain_digest_on_frame(b, f, out);
+		break;
 	case FRAME_TYPE_END:
 		break;
 	}
@@ -410,6 +413,9 @@ static void brain_on_event(struct brain *b, const struct brain_event *e, struct 
 		break;
 	case BRAIN_APPLIED:
 		brain_mirror_on_applied(b, e);
+		break;
+	case BRAIN_COMPARED:
+		brain_digest_on_compared(b, e, out);
 		break;
 	case BRAIN_FENCED:
 		brain_fence_on_proof(b, e, out);

@@ -45,7 +45,8 @@ struct brain_config {
 	uint64_t mirror_timeout_ns; /**< a secondary that acknowledges nothing so long is dropped */
 	uint32_t mirror_window;     /**< frames of one lane on their way, 0: BRAIN_WINDOW */
 	uint32_t mirror_flight;     /**< frames of all lanes on their way to one node, 0: any */
-	bool mirror_split; /**< each lane's records go out on one link, not on all that work */
+	bool mirror_split;  /**< each lane's records go out on one link, not on all that work */
+	uint64_t verify_ns; /**< from one block of a copy compared to the next, 0: none is */
 	struct {
 		uint32_t eligible; /**< nodes that may serve it */
 		uint8_t preferred; /**< first choice among equals, HAVEN_NODE_NONE: lowest index */
@@ -70,6 +71,8 @@ enum brain_event_kind {
 				with the final values, right before BRAIN_GATE_CLOSED */
 	BRAIN_APPLIED,     /**< secondary: answer to OUT_APPLY/OUT_RESET: applied up to `seq`;
 				`up` false: it could not be applied (full, malformed) */
+	BRAIN_COMPARED,    /**< secondary: answer to OUT_COMPARE: `count` entries are wrong, the
+				first is of record `seq` */
 	BRAIN_FENCED,      /**< somebody outside says that the life `seq` of `node` has ended,
 				seen from epoch `epoch`; `count`: enum brain_proof */
 	BRAIN_SWITCHOVER,  /**< operator: move `instance` to `node` (HAVEN_NODE_NONE: any) */
@@ -84,6 +87,7 @@ struct brain_event {
 	struct mirror_stream stream; /**< BRAIN_SLOT_OPEN */
 	uint32_t shape;              /**< BRAIN_SLOT_OPEN */
 	uint16_t record_bytes;       /**< BRAIN_SLOT_OPEN: wire size of one record or entry */
+	uint16_t digest_bytes;       /**< BRAIN_SLOT_OPEN: of one digest, 0: never compared */
 	uint32_t lane_records;       /**< BRAIN_SLOT_OPEN: log slots of the lane */
 	uint64_t seq, epoch;
 	uint32_t count;
@@ -92,13 +96,17 @@ struct brain_event {
 
 enum brain_output_kind {
 	OUT_FRAME = 0,  /**< send `frame` to frame.dst on every link. A FRAME_MIRROR of kind RECORDS
-			     or ENTRIES has no payload: the caller fills it from lane `slot` */
+			     or ENTRIES has no payload: the caller fills it from lane `slot`; of
+			     a FRAME_DIGEST position and live as well */
 	OUT_ROLE,       /**< instance: role here, epoch, valid_until_ns (0 unless primary) */
 	OUT_LEASE,      /**< gates of all local primaries end at valid_until_ns (0: shut now) */
 	OUT_ACKED,      /**< slot: seq acknowledged by the in-sync set; consumed may be reused */
 	OUT_RESET,      /**< slot: empty the replica, then answer BRAIN_APPLIED with seq */
 	OUT_APPLY,      /**< slot: apply the payload of the frame of this event, then answer
 			     BRAIN_APPLIED with the last whole commit's seq */
+	OUT_COMPARE,    /**< slot: compare the replica, which has applied everything up to seq,
+			     with the digests in the frame of this event, then answer
+			     BRAIN_COMPARED; no answer: it cannot be looked at now */
 	OUT_CLOSE_GATE, /**< instance: shut the local gate; answer BRAIN_GATE_CLOSED when it is
 			     certain (worker confirmed, dead, or its term has run out) */
 	OUT_EVENT,      /**< tell the world; fields as in shm/events.h */
@@ -131,6 +139,8 @@ enum brain_note {
 	NOTE_PEER_HELD,
 	NOTE_FENCED,        /**< a: its life, b: enum brain_proof */
 	NOTE_FENCE_REVOKED, /**< a: its life, which goes on */
+	NOTE_COPY_DIFFERS,  /**< the own copy differs from the holder's (node) in a entries, the
+				 first of record b: it counts no more */
 	NOTE_COUNT
 };
 

@@ -7,6 +7,7 @@
  *   brain_mirror.c  sessions, acknowledgements, replicas
  *   brain_flight.c  how many frames may be on their way, and on which links
  *   brain_copies.c  what a new view means for the copies
+ *   brain_digest.c  copies compared block by block
  *   brain_fence.c   the vote of a node that was proven dead from outside
  */
 #ifndef HAVEN_BRAIN_INTERNAL_H
@@ -32,6 +33,7 @@ struct brain_slot {
 	struct mirror_stream stream;
 	uint32_t shape;
 	uint32_t per_frame; /**< records that fit one frame */
+	uint32_t digests;   /**< entries of one block, 0: never compared */
 	uint32_t lane_records;
 	uint64_t committed; /**< as reported by the caller */
 	uint32_t scan_end;
@@ -44,6 +46,17 @@ struct brain_slot {
 struct brain_flight {
 	uint32_t now, most; /**< as counted in this step; so many there may be */
 	uint32_t timeouts;  /**< nothing was acknowledged: each time another link is tried */
+};
+
+/** Copies compared in the background. */
+struct brain_digest {
+	uint64_t next_ns;                                 /**< no block before this instant */
+	uint32_t cursor;                                  /**< session whose turn it is */
+	uint32_t first[BRAIN_SLOTS_MAX * BRAIN_SESSIONS]; /**< entry each of them begins with */
+	/* on a secondary, by instance */
+	uint64_t wrong_seq[HAVEN_INSTANCES_MAX];      /**< record of the newest difference */
+	uint64_t quiet_until_ns[HAVEN_INSTANCES_MAX]; /**< nothing is compared before */
+	uint8_t repeats[HAVEN_INSTANCES_MAX];         /**< the same difference, after a transfer */
 };
 
 /** Why an instance's gate is being shut here, REASON_NONE: it is not. */
@@ -91,6 +104,7 @@ struct brain {
 	uint64_t
 		watched; /**< bit per instance: the caller looks at its lanes since the last tick */
 	uint64_t looked[HAVEN_INSTANCES_MAX]; /**< turns in which he did */
+	struct brain_digest digest;
 
 	bool plan_due, beat_now;
 	uint32_t beat_to; /**< nodes that get a beat at once, and they alone */
@@ -186,6 +200,8 @@ void brain_mirror_on_ack(struct brain *b, const struct frame *f);
 void brain_mirror_on_applied(struct brain *b, const struct brain_event *e);
 void brain_mirror_on_copy_lost(struct brain *b, unsigned i);
 void brain_mirror_tick(struct brain *b, struct brain_outputs *out);
+/** Open slot of a stream, NULL: none. */
+struct brain_slot *brain_slot_of(struct brain *b, const struct mirror_stream *stream);
 /** Everything committed in the instance's lanes is acknowledged by its in-sync set. */
 bool brain_mirror_drained(const struct brain *b, unsigned i);
 
@@ -195,6 +211,15 @@ uint32_t brain_fenced(const struct brain *b);
 void brain_fence_on_proof(struct brain *b, const struct brain_event *e, struct brain_outputs *out);
 /** A frame of the established life of `node` was taken. */
 void brain_fence_on_heard(struct brain *b, unsigned node, struct brain_outputs *out);
+
+/* ---- brain_digest.c ---- */
+/** Entries of one block, of whose digests each takes so many bytes. */
+uint32_t brain_digest_block(uint32_t digest_bytes);
+/** Holder: send the next block's digests when they are due. */
+void brain_digest_tick(struct brain *b, struct brain_outputs *out);
+void brain_digest_on_frame(struct brain *b, const struct frame *f, struct brain_outputs *out);
+void brain_digest_on_compared(struct brain *b, const struct brain_event *e,
+			      struct brain_outputs *out);
 
 /* ---- brain_copies.c ---- */
 void brain_mirror_on_commit(struct brain *b, const struct view *was, struct brain_outputs *out);

@@ -46,6 +46,7 @@ void brain_mirror_on_slot(struct brain *b, const struct brain_event *e)
 	s->stream = e->stream;
 	s->shape = e->shape;
 	s->per_frame = FRAME_MIRROR_PAYLOAD_MAX / e->record_bytes;
+	s->digests = brain_digest_block(e->digest_bytes);
 	s->lane_records = e->lane_records;
 	s->scan_end = 1;
 }
@@ -62,8 +63,7 @@ void brain_mirror_on_committed(struct brain *b, const struct brain_event *e)
 	s->reported = true;
 }
 
-/* Open slot of a stream, NULL: none. */
-static struct brain_slot *brain_slot_of(struct brain *b, const struct mirror_stream *stream)
+struct brain_slot *brain_slot_of(struct brain *b, const struct mirror_stream *stream)
 {
 	for (uint64_t left = b->slots[stream->instance]; left;) {
 		struct brain_slot *s = &b->slot[brain_take_slot(&left)];
@@ -474,6 +474,7 @@ void brain_mirror_tick(struct brain *b, struct brain_outputs *out)
 	brain_mirror_tell(b, out);
 	brain_secondary_tick(b, out);
 	brain_holder_tick(b, out);
+	brain_digest_tick(b, out);
 }
 
 bool brain_mirror_drained(const struct brain *b, unsigned i)

@@ -39,16 +39,25 @@ static void take_rate_ppm(struct config_reader *r, yaml_node_t *v)
 	config_number(r, v, "rate_ppm", 1, 10000, &r->config->timers.rate_ppm);
 }
 
-/* A plain 0 is allowed here, and says that nothing is ever held down. */
+/* A plain 0 is allowed here, and switches off what the duration is of. */
+static void duration_or_none(struct config_reader *r, yaml_node_t *v, const char *name,
+			     uint64_t *out)
+{
+	if (v->type == YAML_SCALAR_NODE && !strcmp((const char *)v->data.scalar.value, "0"))
+		*out = 0;
+	else
+		config_duration(r, v, name, out);
+}
+
 static void take_hold_max(struct config_reader *r, yaml_node_t *v)
 {
-	struct config_timers *t = &r->config->timers;
+	r->config->timers.hold_mark = config_mark_of(v);
+	duration_or_none(r, v, "hold_max", &r->config->timers.hold_max_ns);
+}
 
-	t->hold_mark = config_mark_of(v);
-	if (v->type == YAML_SCALAR_NODE && !strcmp((const char *)v->data.scalar.value, "0"))
-		t->hold_max_ns = 0;
-	else
-		config_duration(r, v, "hold_max", &t->hold_max_ns);
+static void take_verify(struct config_reader *r, yaml_node_t *v)
+{
+	duration_or_none(r, v, "verify", &r->config->timers.verify_ns);
 }
 
 static void take_gray_percent(struct config_reader *r, yaml_node_t *v)
@@ -67,6 +76,7 @@ static const struct config_key timer_keys[] = {
 	{"mirror_timeout", take_mirror_timeout, false, NULL},
 	{"hold_max", take_hold_max, false, NULL},
 	{"gray_percent", take_gray_percent, false, NULL},
+	{"verify", take_verify, false, NULL},
 };
 
 static void take_timers(struct config_reader *r, yaml_node_t *v)
@@ -337,6 +347,7 @@ static void config_defaults(struct config *c, const char *path)
 					   .mirror_timeout_ns = 500 * NSEC_PER_MSEC,
 					   .hold_max_ns = CONFIG_HOLD_DEFAULT,
 					   .gray_percent = 10,
+					   .verify_ns = 10 * NSEC_PER_MSEC,
 					   .rate_ppm = 200};
 }
 

@@ -94,6 +94,7 @@ struct config_timers {
 	uint64_t interval_ns, suspect_ns, lease_ns, guard_ns, stall_ns, mirror_timeout_ns;
 	uint64_t stuck_ns;    /**< 0 in the file: 20 times suspect */
 	uint64_t hold_max_ns; /**< CONFIG_HOLD_DEFAULT in the file: 10 times lease */
+	uint64_t verify_ns;   /**< from one block of a copy compared to the next, 0: none is */
 	uint64_t gray_percent, rate_ppm;
 	struct config_mark mark, interval_mark, suspect_mark, lease_mark, guard_mark, stuck_mark,
 		mirror_mark, hold_mark;

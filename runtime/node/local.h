@@ -27,6 +27,7 @@
 #include "brain.h"
 #include "client_segment.h"
 #include "command.h"
+#include "events.h"
 #include "light.h"
 #include "mirror_io.h"
 #include "registry.h"
@@ -135,7 +136,10 @@ struct local {
 	struct local_slot slot[BRAIN_SLOTS_MAX];
 	struct command *switchover; /**< waits for the brain's answers */
 	uint64_t switchover_pending, switchover_until_ns;
-	char fence_word[64];     /**< who said last that a node is dead, and why */
+	char fence_word[64];                   /**< who said last that a node is dead, and why */
+	uint64_t verify_blocks;                /**< blocks of entries whose digests were sent */
+	uint64_t verify_entries, verify_wrong; /**< entries compared, and of these wrong */
+	char verify_word[EVENT_DETAIL_MAX];    /**< the newest difference */
 	uint32_t fencing;        /**< bit per node: the fence command runs against it */
 	uint64_t refusal_due_ns; /**< no event about a refusal before this */
 	uint64_t look_ns;        /**< next look at the often-changing words */
@@ -242,6 +246,12 @@ const struct local_slot *local_slot(const struct haven_node *n, unsigned slot);
 void local_acked(struct haven_node *n, unsigned slot, uint64_t seq, uint64_t consumed);
 void local_reset(struct haven_node *n, unsigned slot, uint64_t seq);
 void local_apply(struct haven_node *n, unsigned slot, const struct frame *frame);
+/** local_digest.c: fill a frame of digests from lane `slot`. Returns the bytes of its payload at
+ *  `out`, or a negative error: nothing to send. */
+int local_digest(struct haven_node *n, unsigned slot, struct frame_digest *d, uint8_t *out);
+/** OUT_COMPARE. */
+void local_compare(struct haven_node *n, unsigned slot, uint64_t applied,
+		   const struct frame_digest *d);
 /** Resets that waited for the baton. */
 void local_resets_scan(struct haven_node *n, struct local_component *c);
 /** At a promotion: the brain is to hear of every lane anew. */

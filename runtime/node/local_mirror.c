@@ -4,6 +4,7 @@
  * the baton (local_gate_baton()).
  */
 #include "haven_assert.h"
+#include "mirror_digest.h"
 #include "node.h"
 
 int local_slots_reserve(struct haven_node *n, struct local_component *c, struct local_table *t)
@@ -36,6 +37,7 @@ static void slot_open(struct haven_node *n, struct local_component *c, struct lo
 			   .lane = (uint8_t)lane},
 		.shape = mirror_io_shape_digest(&g->shape),
 		.record_bytes = (uint16_t)mirror_io_record_bytes(g),
+		.digest_bytes = (uint16_t)mirror_digest_bytes(g),
 		.lane_records = g->shape.lane_records,
 	};
 

@@ -347,6 +347,7 @@ static void brain_config_fill(struct haven_node *n)
 		.hold_ns = t->suspect_ns,
 		.hold_max_ns = t->hold_max_ns,
 		.gray_percent = (uint32_t)t->gray_percent,
+		.verify_ns = t->verify_ns,
 	};
 	for (unsigned i = 0; i < HAVEN_NODES_MAX && i < c->n_nodes; i++) {
 		if (config_is_voter(&c->node[i]))

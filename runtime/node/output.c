@@ -36,6 +36,7 @@ static const struct {
 	[NOTE_PEER_HELD] = {EVENT_PEER_HELD, EVENT_WARNING},
 	[NOTE_FENCED] = {EVENT_FENCED, EVENT_CRITICAL},
 	[NOTE_FENCE_REVOKED] = {EVENT_FENCE_REVOKED, EVENT_CRITICAL},
+	[NOTE_COPY_DIFFERS] = {EVENT_COPY_DIFFERS, EVENT_CRITICAL},
 };
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(notes) == NOTE_COUNT, "an event for every note");
 
@@ -68,6 +69,8 @@ static void output_event(struct haven_node *n, const struct brain_output *o, uin
 		snprintf(e.detail, sizeof(e.detail), "%s", o->text);
 	if (o->note == NOTE_FENCED)
 		snprintf(e.detail, sizeof(e.detail), "%s", n->local.fence_word);
+	if (o->note == NOTE_COPY_DIFFERS)
+		snprintf(e.detail, sizeof(e.detail), "%s", n->local.verify_word);
 	if (o->note == NOTE_VIEW)
 		n->publish.dirty = true;
 	publish_event(n, &e, now);
@@ -97,6 +100,26 @@ static bool output_payload(struct haven_node *n, unsigned slot_number, struct fr
 		return false;
 	m->payload = out;
 	m->payload_bytes = (uint16_t)bytes;
+	return true;
+}
+
+/* The same of a frame of digests. */
+static bool output_digest(struct haven_node *n, unsigned slot, struct frame_digest *d, uint8_t *out)
+{
+	int bytes = local_digest(n, slot, d, out);
+
+	d->payload = out;
+	d->payload_bytes = bytes > 0 ? (uint16_t)bytes : 0;
+	return bytes >= 0;
+}
+
+/* What the lanes have to add to a frame; false: it is not sent. */
+static bool output_fill(struct haven_node *n, unsigned slot, struct frame *f, uint8_t *data)
+{
+	if (f->type == FRAME_MIRROR)
+		return output_payload(n, slot, &f->u.mirror, frame_mirror_payload(data));
+	if (f->type == FRAME_DIGEST)
+		return output_digest(n, slot, &f->u.digest, frame_digest_payload(data));
 	return true;
 }
 
@@ -138,8 +161,7 @@ static void output_frame(struct haven_node *n, struct brain_output *o, uint64_t 
 		n->loop.frames_unsent++;
 		return;
 	}
-	if (f->type != FRAME_MIRROR ||
-	    output_payload(n, o->slot, &f->u.mirror, frame_mirror_payload(data)))
+	if (output_fill(n, o->slot, f, data))
 		size = frame_encode(f, data, room);
 	if (size)
 		size = auth_seal(n->auth, data, size, room);
@@ -174,6 +196,7 @@ static void output_gates(struct haven_node *n, const struct brain_output *o, uin
 		break;
 	case OUT_FRAME:
 	case OUT_APPLY:
+	case OUT_COMPARE:
 	case OUT_EVENT:
 	case OUT_COMMAND_DONE:
 		break;
@@ -190,6 +213,10 @@ static void output_rest(struct haven_node *n, const struct brain_event *event,
 	case OUT_APPLY:
 		HAVEN_ASSERT(event->kind == BRAIN_FRAME);
 		local_apply(n, o->slot, event->frame);
+		break;
+	case OUT_COMPARE:
+		HAVEN_ASSERT(event->kind == BRAIN_FRAME);
+		local_compare(n, o->slot, o->seq, &event->frame->u.digest);
 		break;
 	case OUT_EVENT:
 		output_event(n, o, now);

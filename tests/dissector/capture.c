@@ -63,6 +63,7 @@ static void write_each(FILE *f, enum wrap_kind kind)
 {
 	struct frame beat = frame_of(FRAME_BEAT), view = frame_of(FRAME_VIEW);
 	struct frame mirror = frame_of(FRAME_MIRROR), ack = frame_of(FRAME_MIRROR_ACK);
+	struct frame digest = frame_of(FRAME_DIGEST);
 
 	beat.u.beat = (struct frame_beat){.seq = 2001, .epoch = 2002, .heard = 7, .flags = 1};
 	write_frame(f, &beat, kind);
@@ -87,6 +88,15 @@ static void write_each(FILE *f, enum wrap_kind kind)
 	write_frame(f, &mirror, kind);
 	ack.u.ack = (struct frame_mirror_ack){.stream = {4, 5, 6}, .next = 5001, .applied = 5002};
 	write_frame(f, &ack, kind);
+	digest.u.digest = (struct frame_digest){.stream = {4, 5, 6},
+						.session = 6001,
+						.position = 6002,
+						.first = 6003,
+						.count = 1,
+						.live = 6004,
+						.payload_bytes = 5,
+						.payload = (const uint8_t *)"bytes"};
+	write_frame(f, &digest, kind);
 }
 
 int main(int argc, char **argv)

@@ -52,7 +52,8 @@ static void config_make(struct brain_config *c, unsigned node)
 				   .guard_ns = 500000,
 				   .rate_ppm = 200,
 				   .stall_ns = 2 * MS,
-				   .mirror_timeout_ns = 200 * MS};
+				   .mirror_timeout_ns = 200 * MS,
+				   .verify_ns = 2 * MS};
 	for (unsigned i = 0; i < SESSION_INSTANCES; i++) {
 		c->instance[i].eligible = 3;
 		c->instance[i].preferred = (uint8_t)i;
@@ -101,6 +102,12 @@ static void take_frame(struct session *s, unsigned node, const struct frame *f)
 	    (f->u.mirror.kind == MIRROR_RECORDS || f->u.mirror.kind == MIRROR_ENTRIES)) {
 		copy.u.mirror.payload = payload; /* which the node's lane would fill in */
 		copy.u.mirror.payload_bytes = 32;
+	}
+	if (f->type == FRAME_DIGEST) {
+		copy.u.digest.position = s->node[node].position;
+		copy.u.digest.live = 0; /* entries that differ, see answer() */
+		copy.u.digest.payload = payload;
+		copy.u.digest.payload_bytes = 24;
 	}
 	n = frame_encode(&copy, m.bytes, FRAME_BYTES_MAX);
 	FUZZ_REQUIRE(n > 0 && frame_decode(m.bytes, n, &again) == FRAME_OK);
@@ -157,6 +164,13 @@ static unsigned answer(struct session *s, unsigned node, const struct brain_outp
 		applied.seq = n->position;
 		to[count++] = applied;
 		break;
+	case OUT_COMPARE:
+		FUZZ_REQUIRE(f && f->type == FRAME_DIGEST && o->seq == n->position);
+		to[count++] = (struct brain_event){.kind = BRAIN_COMPARED,
+						   .slot = o->slot,
+						   .seq = f->u.digest.position,
+						   .count = f->u.digest.live};
+		break;
 	case OUT_FRAME:
 	case OUT_LEASE:
 	case OUT_ACKED:
@@ -187,6 +201,7 @@ static void take(struct session *s, unsigned node, const struct brain_output *o)
 		break;
 	case OUT_RESET:
 	case OUT_APPLY:
+	case OUT_COMPARE:
 		FUZZ_REQUIRE(o->slot == 0 && s->node[node].lane);
 		break;
 	case OUT_CLOSE_GATE:
@@ -381,6 +396,7 @@ void session_component(struct session *s, unsigned node, unsigned instance, bool
 			      (struct brain_event){.kind = up ? BRAIN_SLOT_OPEN : BRAIN_SLOT_CLOSE,
 						   .shape = 7,
 						   .record_bytes = 64,
+						   .digest_bytes = 24,
 						   .lane_records = 256});
 	}
 }

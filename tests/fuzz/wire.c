@@ -119,6 +119,16 @@ static void example_body(struct frame *f)
 	case FRAME_MIRROR_ACK:
 		f->u.ack = (struct frame_mirror_ack){.epoch = 7, .session = 1, .next = 2};
 		break;
+	case FRAME_DIGEST:
+		f->u.digest = (struct frame_digest){.epoch = 7,
+						    .session = 1,
+						    .position = 2,
+						    .first = 1,
+						    .count = 3,
+						    .live = 3,
+						    .payload = records,
+						    .payload_bytes = sizeof(records)};
+		break;
 	case FRAME_TYPE_END:
 		break;
 	}

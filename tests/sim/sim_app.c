@@ -39,6 +39,7 @@ void sim_app_start(struct sim_world *w, struct sim_node *n, unsigned instance)
 	gate->valid_until_ns = gate->term_ns = 0;
 	app->confirmed = gate->generation;
 	table_format(&app->table, &w->geometry, app->memory, prng_next(&w->prng));
+	app->flip.on = app->draining = false;
 	for (unsigned l = 0; l < w->options.lanes; l++) {
 		mirror_io_reset(&app->table, l, &app->stage[l], 0);
 		app->acked[l] = app->consumed[l] = app->told_seq[l] = 0;

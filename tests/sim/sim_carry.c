@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "sim_carry.h"
 
+#include "mirror_digest.h"
 #include "sim_world.h"
 
 static void gate_set(struct sim_world *w, struct sim_node *n, unsigned i, enum haven_role role,
@@ -22,6 +23,15 @@ static void gate_set(struct sim_world *w, struct sim_node *n, unsigned i, enum h
 		sim_app_nudge(w, n, i);
 }
 
+/* The node may write a table only while the worker knows that it may not. */
+static bool node_has_baton(const struct sim_node *n, unsigned i)
+{
+	const struct sim_app *app = &n->app[i];
+
+	return app->known_life && app->role != HAVEN_PRIMARY && n->gate[i].role != HAVEN_PRIMARY &&
+	       app->confirmed == n->gate[i].generation;
+}
+
 static void node_role(struct sim_world *w, struct sim_node *n, const struct brain_output *o)
 {
 	struct sim_app *app = &n->app[o->instance];
@@ -30,12 +40,51 @@ static void node_role(struct sim_world *w, struct sim_node *n, const struct brai
 		      o->epoch, o->valid_until_ns);
 	sim_check_role(w, n, o->instance, o->role, o->epoch, o->valid_until_ns);
 	if (o->role == HAVEN_PRIMARY && n->gate[o->instance].role != HAVEN_PRIMARY) {
+		sim_flip_role(app);
 		for (unsigned l = 0; l < w->options.lanes; l++) {
 			app->told[l] = false;
 			app->acked[l] = app->consumed[l] = 0;
 		}
 	}
-	gate_set(w, n, o->instance, o->role, o->epoch, o->valid_until_ns);
+	/* As havend does: the gate stays shut until what a warm standby keeps is applied. */
+	app->draining = o->role == HAVEN_PRIMARY && sim_warm_waits(w, app);
+	if (app->draining)
+		gate_set(w, n, o->instance, HAVEN_SECONDARY, o->epoch, 0);
+	else
+		gate_set(w, n, o->instance, o->role, o->epoch, o->valid_until_ns);
+}
+
+bool sim_warm_waits(const struct sim_world *w, const struct sim_app *app)
+{
+	for (unsigned l = 0; l < w->options.lanes; l++)
+		if (mirror_stage_waiting(&app->stage[l]))
+			return true;
+	return false;
+}
+
+void sim_warm_drain(struct sim_world *w, struct sim_node *n, unsigned i)
+{
+	struct sim_app *app = &n->app[i];
+
+	if (!app->draining)
+		return;
+	if (brain_role(n->brain, i) != HAVEN_PRIMARY || n->gate[i].closing || !app->known_life) {
+		app->draining = false;
+		return;
+	}
+	if (!node_has_baton(n, i))
+		return;
+	for (unsigned l = 0; l < w->options.lanes; l++) {
+		w->stats.drained += mirror_stage_waiting(&app->stage[l]);
+		if (mirror_io_drain(&app->table, l, &app->stage[l], SIM_DRAIN_RECORDS))
+			sim_fail(w, SIM_C5, sim_node_index(w, n), i,
+				 "what was kept cannot be applied (lane)", l, 0, 0);
+		w->stats.drained -= mirror_stage_waiting(&app->stage[l]);
+	}
+	if (sim_warm_waits(w, app))
+		return;
+	app->draining = false;
+	gate_set(w, n, i, HAVEN_PRIMARY, brain_view(n->brain)->epoch, brain_lease_until(n->brain));
 }
 
 static void node_lease(struct sim_world *w, struct sim_node *n, uint64_t until)
@@ -45,15 +94,6 @@ static void node_lease(struct sim_world *w, struct sim_node *n, uint64_t until)
 	for (unsigned i = 0; i < w->options.instances; i++)
 		if (n->gate[i].role == HAVEN_PRIMARY && !n->gate[i].closing)
 			gate_set(w, n, i, HAVEN_PRIMARY, n->gate[i].epoch, until);
-}
-
-/* The node may write a table only while the worker knows that it may not. */
-static bool node_has_baton(const struct sim_node *n, unsigned i)
-{
-	const struct sim_app *app = &n->app[i];
-
-	return app->known_life && app->role != HAVEN_PRIMARY && n->gate[i].role != HAVEN_PRIMARY &&
-	       app->confirmed == n->gate[i].generation;
 }
 
 static void node_store(struct sim_world *w, struct sim_node *n, const struct brain_output *o,
@@ -72,6 +112,7 @@ static void node_store(struct sim_world *w, struct sim_node *n, const struct bra
 		sim_check_store(w, n, i, f);
 	if (baton && o->kind == OUT_RESET) {
 		mirror_io_reset(&app->table, lane, &app->stage[lane], o->seq);
+		sim_flip_gone(app, lane);
 		applied = o->seq;
 		/* What it acknowledged as a holder was of the content that is gone: when it says
 		 * the same number again, that is a new statement. */
@@ -95,6 +136,30 @@ static void node_store(struct sim_world *w, struct sim_node *n, const struct bra
 				  .slot = o->slot,
 				  .seq = applied,
 				  .up = error == 0};
+}
+
+static void node_compare(struct sim_world *w, struct sim_node *n, const struct brain_output *o,
+			 const struct frame *f, struct sim_answers *answers)
+{
+	unsigned i = o->slot / SIM_LANES, lane = o->slot % SIM_LANES;
+	const struct sim_app *app = &n->app[i];
+	struct mirror_verdict v;
+
+	if (!f || f->type != FRAME_DIGEST) {
+		sim_fail(w, SIM_BOUNDS, sim_node_index(w, n), i, "compares without digests", 0, 0,
+			 0);
+		return;
+	}
+	if (!node_has_baton(n, i) || app->stage[lane].applied != o->seq ||
+	    !mirror_stage_comparable(&app->stage[lane]))
+		return;
+	if (mirror_digest_compare(&app->table, lane, app->stage[lane].in_table, &f->u.digest, &v))
+		sim_fail(w, SIM_BOUNDS, sim_node_index(w, n), i, "malformed digests", 0, 0, 0);
+	sim_trace_add(&w->trace, w->now, SIM_TR_COMPARE, sim_node_index(w, n), i, lane, o->seq,
+		      v.wrong);
+	sim_flip_compared(w, n, i, lane, v.wrong);
+	answers->event[answers->n++] = (struct brain_event){
+		.kind = BRAIN_COMPARED, .slot = o->slot, .seq = v.seq, .count = v.wrong};
 }
 
 void sim_carry_out(struct sim_world *w, struct sim_node *n, struct brain_output *o,
@@ -124,6 +189,9 @@ void sim_carry_out(struct sim_world *w, struct sim_node *n, struct brain_output 
 	case OUT_RESET:
 	case OUT_APPLY:
 		node_store(w, n, o, f, answers);
+		break;
+	case OUT_COMPARE:
+		node_compare(w, n, o, f, answers);
 		break;
 	case OUT_CLOSE_GATE:
 		sim_trace_add(&w->trace, w->now, SIM_TR_CLOSE_GATE, self, o->instance,

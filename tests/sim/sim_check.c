@@ -424,10 +424,15 @@ static bool check_equal(const struct sim_world *w, unsigned i)
 			return false;
 		for (unsigned k = 0; k < w->options.nodes; k++) {
 			const struct sim_app *app = &w->node[k].app[i];
+			struct table copy;
 
-			if ((in_sync & node_bit(k)) &&
-			    (!app->alive || table_committed(&app->table, l) != line->last_seq ||
-			     table_digest(&app->table, l) != table_digest(t, l)))
+			if (!(in_sync & node_bit(k)))
+				continue;
+			if (!app->alive)
+				return false;
+			sim_look(w, app, l, &copy);
+			if (table_committed(&copy, l) != line->last_seq ||
+			    table_digest(&copy, l) != table_digest(t, l))
 				return false;
 		}
 	}

@@ -208,6 +208,12 @@ void sim_check_store(struct sim_world *w, struct sim_node *n, unsigned instance,
  *  included. Without it `*lane` and `*why` tell what is wrong. */
 bool sim_check_copy(const struct sim_world *w, const struct sim_node *n, unsigned instance,
 		    unsigned *lane, enum sim_invariant *why);
+/** A lane as it would be promoted: of a warm standby with what it keeps applied, in memory of the
+ *  world's that is good until the next call. */
+struct sim_app;
+struct table;
+void sim_look(const struct sim_world *w, const struct sim_app *app, unsigned lane,
+	      struct table *out);
 /** Now and then: a copy that counts is, at any instant, the lineage up to one of its commits. */
 void sim_check_standby(struct sim_world *w, struct sim_node *n);
 /** True when every instance has one acting primary and all the in-sync secondaries it can have. */

@@ -254,6 +254,9 @@ static void fault_now(struct sim_world *w, enum sim_fault fault, unsigned node, 
 	case SIM_FAULT_FENCE:
 		fault_fence(w, node, span);
 		break;
+	case SIM_FAULT_FLIP:
+		sim_flip_strike(w, instance);
+		break;
 	case SIM_FAULT_LOSS:
 	case SIM_FAULT_DUPLICATE:
 	case SIM_FAULT_LATE:

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "hash.h"
+#include "haven_assert.h"
 #include "sim_world.h"
 
 uint64_t sim_check_put(struct sim_world *w)
@@ -40,11 +41,26 @@ static bool lane_equals(const struct table *t, unsigned lane, unsigned keys,
 	return table_live(t, lane) == live;
 }
 
-/* Position and content of one lane of a copy; SIM_CHECK_COUNT when all is well. */
-static enum sim_invariant lane_verdict(const struct sim_world *w, const struct sim_app *app,
-				       const struct sim_lineage *line, unsigned lane)
+void sim_look(const struct sim_world *w, const struct sim_app *app, unsigned lane,
+	      struct table *out)
 {
-	uint64_t at = table_committed(&app->table, lane);
+	struct mirror_stage stage = app->stage[lane];
+
+	*out = app->table;
+	/* Of an earlier role, or nothing. */
+	if (!mirror_stage_waiting(&stage) || stage.in_table != table_committed(&app->table, lane))
+		return;
+	out->base = w->look.memory;
+	memcpy(out->base, app->table.base, w->geometry.total_bytes);
+	HAVEN_ASSERT(mirror_io_drain(out, lane, &stage, UINT64_MAX) == 0);
+}
+
+/* Position and content of one lane of a copy; SIM_CHECK_COUNT when all is well. */
+static enum sim_invariant table_verdict(const struct sim_world *w, const struct sim_app *app,
+					const struct table *t, const struct sim_lineage *line,
+					unsigned lane)
+{
+	uint64_t at = table_committed(t, lane);
 	uint64_t content[SIM_KEYS];
 
 	if (at < line->base_seq)
@@ -57,7 +73,21 @@ static enum sim_invariant lane_verdict(const struct sim_world *w, const struct s
 	/* A worker between its changes and their commit has them in its table already. */
 	for (unsigned k = 0; lane == app->lane && k < app->staged; k++)
 		content[app->record[k].key] = app->record[k].put ? app->record[k].id : 0;
-	return lane_equals(&app->table, lane, w->options.keys, content) ? SIM_CHECK_COUNT : SIM_C7;
+	return lane_equals(t, lane, w->options.keys, content) ? SIM_CHECK_COUNT : SIM_C7;
+}
+
+static enum sim_invariant lane_verdict(const struct sim_world *w, const struct sim_app *app,
+				       const struct sim_lineage *line, unsigned lane)
+{
+	bool hidden = sim_flip_hide(app, lane);
+	enum sim_invariant verdict;
+	struct table t;
+
+	sim_look(w, app, lane, &t);
+	verdict = table_verdict(w, app, &t, line, lane);
+	if (hidden)
+		sim_flip_show(app);
+	return verdict;
 }
 
 bool sim_check_copy(const struct sim_world *w, const struct sim_node *n, unsigned instance,
@@ -156,6 +186,7 @@ void sim_check_promoted(struct sim_world *w, struct sim_node *n, unsigned instan
 	w->stats.checks[SIM_C6]++;
 	w->stats.checks[SIM_C7]++;
 	w->stats.checks[SIM_C8]++;
+	sim_flip_promoted(w, n, instance);
 	if (!(brain_view(n->brain)->instance[instance].in_sync & node_bit(node)))
 		sim_fail(w, SIM_C8, node, instance, "begins to act and is not in sync (epoch)",
 			 n->epoch, 0, 0);
@@ -213,17 +244,20 @@ void sim_check_acked(struct sim_world *w, struct sim_node *n, unsigned instance,
 {
 	struct sim_check *c = &w->check;
 	struct sim_lineage *line = &c->lineage[instance][lane];
-	const struct table *t = &n->app[instance].table;
 	unsigned node = sim_node_index(w, n);
+	uint64_t committed;
+	struct table t;
 
 	if (!n->app[instance].alive || seq == n->app[instance].acked[lane])
 		return;
 	n->app[instance].acked[lane] = seq;
 	if (seq == 0)
 		return; /* a state that begins afresh has nothing to acknowledge */
+	sim_look(w, &n->app[instance], lane, &t);
+	committed = table_committed(&t, lane);
 	w->stats.checks[SIM_C5]++;
 	/* The new lineage begins with what is there, or the old one goes on. */
-	if (c->lost[instance] && seq > table_committed(t, lane))
+	if (c->lost[instance] && seq > committed)
 		sim_fail(w, SIM_C5, node, instance,
 			 "acknowledges records that the copy does not have (lane, seq)", lane, seq,
 			 0);
@@ -231,10 +265,9 @@ void sim_check_acked(struct sim_world *w, struct sim_node *n, unsigned instance,
 		return;
 	/* A copy that is about to be promoted, or was once, speaks for what it shares with the
 	 * lineage; one whose records went another way speaks for nothing. */
-	if (seq > line->last_seq ||
-	    (seq > c->cut[node][instance][lane] &&
-	     (seq > table_committed(t, lane) ||
-	      lane_verdict(w, &n->app[instance], line, lane) != SIM_CHECK_COUNT))) {
+	if (seq > line->last_seq || (seq > c->cut[node][instance][lane] &&
+				     (seq > committed || lane_verdict(w, &n->app[instance], line,
+								      lane) != SIM_CHECK_COUNT))) {
 		sim_fail(w, SIM_C5, node, instance,
 			 "acknowledges records that are not in the state any more "
 			 "(seq, common up to, last)",

@@ -258,6 +258,10 @@ static void report_stats(const struct sim_stats *s, uint64_t real_ns)
 	       "; whole again after at most %.1f leases\n",
 	       s->commits, s->records, s->acked, s->applies, s->refused_applies, s->resets,
 	       (double)s->converge_max_leases_milli / 1000);
+	printf("bits flipped in copies %" PRIu64 ", found %" PRIu64 " (others were written over, "
+	       "emptied or promoted); blocks compared %" PRIu64
+	       "; records of warm standbys applied at promotion %" PRIu64 "\n",
+	       s->flips, s->flips_found, s->compared, s->drained);
 	printf("checks:");
 	for (unsigned c = 0; c < SIM_CHECK_COUNT; c++)
 		if (s->checks[c])

@@ -2,6 +2,7 @@
 #include "sim_net.h"
 
 #include "hash.h"
+#include "mirror_digest.h"
 #include "sim_world.h"
 
 #define POOL_END UINT32_MAX
@@ -106,6 +107,21 @@ static void net_carry(struct sim_world *w, const struct sim_frame *from, uint64_
 	sim_schedule(w, at, SIM_EV_FRAME, f->dst, SIM_NONE, index);
 }
 
+static void net_fill_digest(struct sim_world *w, unsigned node, struct frame *f, unsigned slot,
+			    uint8_t *data)
+{
+	struct frame_digest *d = &f->u.digest;
+	int bytes = mirror_digest_fill(&w->node[node].app[slot / SIM_LANES].table, slot % SIM_LANES,
+				       d, frame_digest_payload(data), FRAME_MIRROR_PAYLOAD_MAX);
+
+	if (bytes < 0)
+		sim_fail(w, SIM_BOUNDS, node, slot / SIM_LANES,
+			 "a block of digests does not fit its frame (first, count)", d->first,
+			 d->count, 0);
+	d->payload = frame_digest_payload(data);
+	d->payload_bytes = bytes > 0 ? (uint16_t)bytes : 0;
+}
+
 /* Payload of records or entries, as the node's glue fills it. False: there is nothing to send. */
 static bool net_fill(struct sim_world *w, unsigned node, struct frame *f, unsigned slot,
 		     uint8_t *data)
@@ -147,6 +163,8 @@ void sim_net_send(struct sim_world *w, unsigned node, struct brain_output *o, ui
 	}
 	if (f->type == FRAME_MIRROR && !net_fill(w, node, f, o->slot, out.data))
 		return;
+	if (f->type == FRAME_DIGEST)
+		net_fill_digest(w, node, f, o->slot, out.data);
 	bytes = frame_encode(f, out.data, sizeof(out.data));
 	if (bytes == 0) {
 		sim_fail(w, SIM_BOUNDS, node, SIM_NONE, "frame does not encode (type)", f->type, 0,

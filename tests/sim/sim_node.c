@@ -2,6 +2,7 @@
 #include "sim_node.h"
 
 #include "brain_internal.h"
+#include "mirror_digest.h"
 #include "sim_carry.h"
 #include "sim_world.h"
 
@@ -61,6 +62,7 @@ static void node_configure(const struct sim_options *o, unsigned self, struct br
 	c->hold_ns = o->suspect_ns;
 	c->hold_max_ns = o->lease_ns * 10;
 	c->gray_percent = 10;
+	c->verify_ns = o->verify_ns;
 	for (unsigned i = 0; i < o->instances; i++) {
 		c->instance[i].eligible = eligible;
 		c->instance[i].preferred = i == 0 ? HAVEN_NODE_NONE : (uint8_t)(i % o->nodes);
@@ -176,6 +178,7 @@ static void node_feed_slot(struct sim_world *w, struct sim_node *n, enum brain_e
 		.slot = SIM_SLOT(i, lane),
 		.stream = {.instance = (uint8_t)i, .checkpoint = 0, .lane = (uint8_t)lane},
 		.shape = w->shape,
+		.digest_bytes = (uint16_t)mirror_digest_bytes(&w->geometry),
 		.record_bytes = (uint16_t)(w->options.per_frame
 						   ? FRAME_MIRROR_PAYLOAD_MAX / w->options.per_frame
 						   : mirror_io_record_bytes(&w->geometry)),
@@ -274,6 +277,7 @@ static void node_watch(struct sim_world *w, struct sim_node *n)
 	node_watch_fence(w, n);
 	for (unsigned i = 0; i < w->options.instances && !w->failed; i++) {
 		node_watch_life(w, n, i);
+		sim_warm_drain(w, n, i);
 		node_watch_gate(w, n, i);
 		node_watch_lanes(w, n, i);
 		if (n->switchover[i]) {

@@ -19,9 +19,9 @@ static const uint32_t rate_max_ppm[SIM_FAULT_STALL + 1] = {300000, 200000, 10000
 							   100000, 50000,  20000};
 
 static const char *const fault_names[] = {
-	"loss",       "duplicate", "late",  "corrupt", "replay", "stall",  "cut",
-	"partition",  "clog",      "crash", "pause",   "kill",   "stop",   "unready",
-	"switchover", "storm",     "flap",  "suspend", "drift",  "outage", "fence"};
+	"loss", "duplicate", "late",  "corrupt", "replay", "stall",   "cut",        "partition",
+	"clog", "crash",     "pause", "kill",    "stop",   "unready", "switchover", "storm",
+	"flap", "suspend",   "drift", "outage",  "fence",  "flip"};
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(fault_names) == SIM_FAULT_COUNT, "every class has a name");
 
 const char *sim_fault_name(unsigned fault)
@@ -128,6 +128,27 @@ static void draw_faults(struct sim_options *o, struct prng *p)
 	}
 }
 
+/* One seed in four compares copies; in most of these, bits flip. */
+static void draw_verify(struct sim_options *o)
+{
+	struct prng p = {.state = o->seed ^ 0xbb67ae8584caa73bull};
+
+	if (prng_below(&p, 4))
+		return;
+	o->verify_ns = o->interval_ns / 2 + prng_below(&p, o->interval_ns * 2);
+	if (prng_below(&p, 4))
+		o->rate[SIM_FAULT_FLIP] = 1 + (uint32_t)prng_below(&p, 8);
+}
+
+/* One seed in four has warm standbys; with the shortest log, most commits find it full. */
+static void draw_warm(struct sim_options *o)
+{
+	struct prng p = {.state = o->seed ^ 0x3c6ef372fe94f82bull};
+
+	if (prng_below(&p, 4) == 0)
+		o->warm_records = (uint32_t[]){2, 8, 64, 512}[prng_below(&p, 4)];
+}
+
 void sim_options_draw(struct sim_options *o, uint64_t seed, const struct sim_overrides *fixed)
 {
 	struct prng p = {.state = seed * 0xd1342543de82ef95ull + 1};
@@ -144,6 +165,7 @@ void sim_options_draw(struct sim_options *o, uint64_t seed, const struct sim_ove
 	draw_timers(o, &p);
 	draw_faults(o, &p);
 	o->rate[SIM_FAULT_FENCE] = fixed->mode == SIM_MODE_2F ? 1 : 0;
+	o->rate[SIM_FAULT_FLIP] = 0;
 	if (o->length == SIM_LENGTH_CLASSIC)
 		return;
 	/* A loop that polls all the time, and one that yields. */
@@ -157,6 +179,8 @@ void sim_options_draw(struct sim_options *o, uint64_t seed, const struct sim_ove
 	o->mirror_window = (uint32_t[]){0, 0, 4, 16}[prng_below(&length, 4)];
 	o->mirror_split = prng_below(&length, 2);
 	o->mirror_flight = prng_below(&length, 2) ? 4 + (uint32_t)prng_below(&length, 60) : 0;
+	draw_verify(o);
+	draw_warm(o);
 }
 
 void sim_options_print(const struct sim_options *o, FILE *to)

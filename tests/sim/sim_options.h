@@ -43,6 +43,7 @@ enum sim_fault {
 	SIM_FAULT_DRIFT,   /**< a clock changes its rate, within the bound */
 	SIM_FAULT_OUTAGE,  /**< many nodes lose their memory at about the same time */
 	SIM_FAULT_FENCE,   /**< one of two voters has the silent other one killed, and is told so */
+	SIM_FAULT_FLIP,    /**< a bit flips in the memory of a secondary's copy */
 	SIM_FAULT_COUNT
 };
 /** Classes that runs of SIM_LENGTH_CLASSIC know. */
@@ -66,16 +67,18 @@ struct sim_options {
 	bool mirror_split;
 	uint64_t interval_ns, suspect_ns, lease_ns, guard_ns, stall_ns, mirror_timeout_ns;
 	uint32_t rate_ppm;
-	uint64_t delay_ns;   /**< base delay of a link is drawn up to this */
-	uint64_t work_ns;    /**< mean time between commits of an application */
-	uint64_t confirm_ns; /**< an application looks at its gate at least this often */
-	uint64_t wake_ns;    /**< a node's turn begins so soon after a frame has come … */
-	uint64_t pace_ns;    /**< … and so soon after the turn before it */
-	uint64_t span_ns;    /**< greatest length of a fault that lasts */
-	uint64_t flap_ns;    /**< period of a flapping path */
-	uint64_t calm_ns;    /**< faults begin at this instant … */
-	uint64_t safety_ns;  /**< … and end at this one */
-	uint64_t bound_ns;   /**< by then after the end everything must be whole again */
+	uint64_t delay_ns;     /**< base delay of a link is drawn up to this */
+	uint64_t work_ns;      /**< mean time between commits of an application */
+	uint64_t confirm_ns;   /**< an application looks at its gate at least this often */
+	uint64_t wake_ns;      /**< a node's turn begins so soon after a frame has come … */
+	uint64_t pace_ns;      /**< … and so soon after the turn before it */
+	uint64_t span_ns;      /**< greatest length of a fault that lasts */
+	uint32_t warm_records; /**< a secondary keeps so many before it applies, 0: it is hot */
+	uint64_t verify_ns;    /**< from one compared block to the next, 0: none is */
+	uint64_t flap_ns;      /**< period of a flapping path */
+	uint64_t calm_ns;      /**< faults begin at this instant … */
+	uint64_t safety_ns;    /**< … and end at this one */
+	uint64_t bound_ns;     /**< by then after the end everything must be whole again */
 	uint32_t rate[SIM_FAULT_COUNT];
 };
 

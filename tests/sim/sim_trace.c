@@ -42,20 +42,22 @@ static const struct {
 	[SIM_TR_LOST] = {"state-lost", "epoch", "old_in_sync", "new_in_sync"},
 	[SIM_TR_HEALED] = {"faults-end", NULL, NULL, NULL},
 	[SIM_TR_WHOLE] = {"whole-again", "after_ns", NULL, NULL},
+	[SIM_TR_FLIP] = {"bit-flips", "lane", "entry", "byte"},
+	[SIM_TR_COMPARE] = {"compare", "lane", "at", "wrong"},
 };
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(kinds) == SIM_TR_KIND_COUNT, "every line has a name");
 
 static const char *const note_names[] = {
-	"peer-up",       "peer-suspect", "link-down",    "link-up",       "view",
-	"view-proposed", "lease-gained", "lease-lost",   "role-released", "sync-start",
-	"sync-done",     "in-sync",      "out-of-sync",  "state-lost",    "stall",
-	"switchover",    "no-successor", "link-gray",    "link-clear",    "link-held",
-	"peer-held",     "fenced",       "fence-revoked"};
+	"peer-up",       "peer-suspect", "link-down",     "link-up",       "view",
+	"view-proposed", "lease-gained", "lease-lost",    "role-released", "sync-start",
+	"sync-done",     "in-sync",      "out-of-sync",   "state-lost",    "stall",
+	"switchover",    "no-successor", "link-gray",     "link-clear",    "link-held",
+	"peer-held",     "fenced",       "fence-revoked", "copy-differs"};
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(note_names) == NOTE_COUNT, "every note has a name");
 
 static void trace_write(const struct sim_trace_line *l, FILE *to)
 {
-	static const char *const types[] = {"?", "beat", "view", "mirror", "ack"};
+	static const char *const types[] = {"?", "beat", "view", "mirror", "ack", "digest"};
 
 	fprintf(to, "%12.6f ms ", (double)l->at / 1e6);
 	if (l->node != SIM_NONE)
@@ -72,7 +74,7 @@ static void trace_write(const struct sim_trace_line *l, FILE *to)
 			l->b, (unsigned)(l->a & 0xff), (unsigned)(l->c >> 32), (unsigned)l->c,
 			l->a >> 8);
 	} else if (l->kind == SIM_TR_SEND || l->kind == SIM_TR_TAKE || l->kind == SIM_TR_DROP) {
-		fprintf(to, " %s n%" PRIu64 " %s=%" PRIu64, types[l->b < 5 ? l->b : 0], l->a,
+		fprintf(to, " %s n%" PRIu64 " %s=%" PRIu64, types[l->b < 6 ? l->b : 0], l->a,
 			kinds[l->kind].c, l->c);
 	} else {
 		if (kinds[l->kind].a)

@@ -43,6 +43,8 @@ enum sim_trace_kind {
 	SIM_TR_LOST,
 	SIM_TR_HEALED,
 	SIM_TR_WHOLE,
+	SIM_TR_FLIP,
+	SIM_TR_COMPARE,
 	SIM_TR_KIND_COUNT
 };
 

@@ -19,6 +19,7 @@ struct sim_world *sim_world_create(void)
 	w->heap = calloc(SIM_EVENTS_MAX, sizeof(*w->heap));
 	w->net.pool = calloc(SIM_POOL_FRAMES, sizeof(*w->net.pool));
 	w->outputs = calloc(1, sizeof(*w->outputs));
+	w->look.memory = aligned_alloc(64, SIM_TABLE_BYTES);
 	for (unsigned n = 0; n < SIM_NODES; n++) {
 		w->node[n].brain = aligned_alloc(64, brain);
 		for (unsigned i = 0; i < SIM_INSTANCES; i++)
@@ -34,6 +35,7 @@ void sim_world_destroy(struct sim_world *w)
 		for (unsigned i = 0; i < SIM_INSTANCES; i++)
 			free(w->node[n].app[i].memory);
 	}
+	free(w->look.memory);
 	free(w->outputs);
 	free(w->net.pool);
 	free(w->heap);
@@ -162,6 +164,15 @@ static void world_shape(struct sim_world *w)
 	w->shape = mirror_io_shape_digest(&shape);
 }
 
+static void world_stage(const struct sim_world *w, struct mirror_stage *s)
+{
+	int status = mirror_stage_init(s, &w->geometry);
+
+	if (!status && w->options.warm_records)
+		status = mirror_stage_keep(s, w->options.warm_records);
+	HAVEN_ASSERT(status == 0);
+}
+
 static void world_reset_node(struct sim_world *w, struct sim_node *n, bool used)
 {
 	struct brain *brain = n->brain;
@@ -178,7 +189,7 @@ static void world_reset_node(struct sim_world *w, struct sim_node *n, bool used)
 	for (unsigned i = 0; i < SIM_INSTANCES; i++) {
 		n->app[i].memory = memory[i];
 		for (unsigned l = 0; used && l < SIM_LANES; l++)
-			HAVEN_ASSERT(mirror_stage_init(&n->app[i].stage[l], &w->geometry) == 0);
+			world_stage(w, &n->app[i].stage[l]);
 	}
 	n->clock.offset_ns = sim_duration(w, NSEC_PER_SEC, (uint64_t)1 << 45);
 	n->clock.rate_ppb = (int64_t)sim_between(w, 0, (uint64_t)bound * 2 + 1) - bound;

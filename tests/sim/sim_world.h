@@ -19,6 +19,7 @@
 #include "sim_app.h"
 #include "sim_check.h"
 #include "sim_fault.h"
+#include "sim_flip.h"
 #include "sim_net.h"
 #include "sim_node.h"
 #include "sim_options.h"
@@ -82,12 +83,14 @@ struct sim_app {
 	/* its table and the node's staging of what comes for it */
 	struct table table;
 	void *memory;
+	struct sim_flip flip;
 	struct mirror_stage stage[SIM_LANES];
 	uint64_t told_seq[SIM_LANES]; /**< last BRAIN_COMMITTED */
 	uint32_t told_end[SIM_LANES];
 	bool told[SIM_LANES];
 	uint64_t acked[SIM_LANES], consumed[SIM_LANES];
 	bool working;    /**< a SIM_EV_APP_WORK is under way */
+	bool draining;   /**< told primary, but its standby's log is still to be applied */
 	bool promoted;   /**< confirmed as primary, has not acted since */
 	uint8_t lane;    /**< of the current commit … */
 	uint32_t staged; /**< … its changes so far */
@@ -129,9 +132,16 @@ struct sim_stats {
 	uint64_t seeds, simulated_ns, events, steps, frames_sent, frames_taken, frames_dropped;
 	uint64_t faults[SIM_FAULT_COUNT], sizes[SIM_NODES + 1];
 	uint64_t acting, promotions, commits, records, acked, states_lost, formations, epochs;
+	uint64_t flips, flips_found, compared, drained;
 	uint64_t resets, applies, refused_applies, switchovers;
 	uint64_t checks[SIM_CHECK_COUNT];
 	uint64_t converge_max_leases_milli;
+};
+
+/** Where the checks apply what a warm standby keeps, to see what it would be promoted with. */
+struct sim_look {
+	struct table table;
+	void *memory;
 };
 
 struct sim_world {
@@ -149,6 +159,7 @@ struct sim_world {
 	struct sim_net net;
 	struct sim_check check;
 	struct sim_trace trace;
+	struct sim_look look;
 	struct brain_outputs *outputs;
 	struct sim_stats stats; /**< summed over all seeds of this world */
 };

@@ -39,6 +39,8 @@ struct cluster_node {
 	enum haven_role role; /**< as told by OUT_ROLE */
 	unsigned primaries;   /**< how often it was told that */
 	unsigned notes[NOTE_COUNT];
+	uint32_t wrong;      /**< entries of its copy that a comparison finds to differ */
+	unsigned compared;   /**< blocks */
 	int code;            /**< answer to the last command, 1: none came */
 	uint64_t silence_ns; /**< longest told between two beats of a peer */
 };
@@ -115,6 +117,11 @@ static inline unsigned cluster_answer(struct cluster_node *o, const struct brain
 		break;
 	case OUT_COMMAND_DONE:
 		o->code = out->code;
+		break;
+	case OUT_COMPARE:
+		o->compared++;
+		answer[n++] =
+			(struct brain_event){.kind = BRAIN_COMPARED, .seq = 3, .count = o->wrong};
 		break;
 	case OUT_FRAME:
 	case OUT_LEASE:
@@ -242,6 +249,7 @@ static inline void cluster_boot(struct cluster *c, unsigned k)
 		.mirror_timeout_ns = MS(200),
 		.mirror_flight = c->mirror_flight,
 		.mirror_split = c->mirror_split,
+		.verify_ns = MS(2),
 	};
 	uint64_t incarnation = c->now > o->incarnation ? c->now : o->incarnation + 1;
 
@@ -305,6 +313,7 @@ static inline void component_with_lane_up(struct cluster *c, unsigned k)
 		      (struct brain_event){.kind = BRAIN_SLOT_OPEN,
 					   .shape = 7,
 					   .record_bytes = 64,
+					   .digest_bytes = 24,
 					   .lane_records = 4096});
 	component_up(c, k);
 }

@@ -71,6 +71,8 @@ static unsigned answer(struct node *o, const struct brain_output *out, struct br
 		if (out->note == NOTE_STATE_LOST)
 			o->lost |= (uint64_t)1 << out->instance;
 		return 0;
+	case OUT_COMPARE:
+		return 0;
 	case OUT_FRAME:
 		post(&out->frame);
 		return 0;

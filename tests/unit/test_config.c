@@ -348,13 +348,15 @@ Test(config, ends_that_cannot_meet_are_told)
 
 Test(config, holding_down_can_be_bounded_and_switched_off)
 {
-	struct config *c = load(GOOD "timers: {hold_max: 2s, gray_percent: 0}\n", 0);
+	struct config *c = load(GOOD "timers: {hold_max: 2s, gray_percent: 0, verify: 3ms}\n", 0);
 
 	cr_expect_eq(c->timers.hold_max_ns, 2000000000);
+	cr_expect_eq(c->timers.verify_ns, 3000000);
 	cr_expect_eq(c->timers.gray_percent, 0);
 	config_free(c);
-	c = load(GOOD "timers: {hold_max: 0}\n", 0);
+	c = load(GOOD "timers: {hold_max: 0, verify: 0}\n", 0);
 	cr_expect_eq(c->timers.hold_max_ns, 0);
+	cr_expect_eq(c->timers.verify_ns, 0);
 	config_free(c);
 }
 

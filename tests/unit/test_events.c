@@ -278,6 +278,17 @@ Test(events, news_of_links_name_the_evidence)
 		"has been heard for 2 ms");
 }
 
+Test(events, a_copy_that_differs_says_where)
+{
+	cr_expect_str_eq(
+		sentence((struct event){.kind = EVENT_COPY_DIFFERS,
+					.node = 0,
+					.a = 2,
+					.detail = "checkpoint flows, lane 1, key 0a0b"}),
+		"ALARM: nat0: the copy here differs from that of alpha (entries of one block: 2); "
+		"it counts no more and is fetched anew (checkpoint flows, lane 1, key 0a0b)");
+}
+
 Test(events, news_of_a_fence_command_say_what_it_said)
 {
 	cr_expect_str_eq(sentence((struct event){.kind = EVENT_FENCE_STARTED, .node = 0}),

@@ -33,6 +33,9 @@ static const struct {
 	{FRAME_MIRROR_ACK, "5648010401020000250000001817161514131211282726252423222138373635"
 			   "3433323100000000000000000102030100510000000000000052000000000000"
 			   "0053000000000000005400000000000000"},
+	{FRAME_DIGEST, "56480105010200002d0000001817161514131211282726252423222138373635"
+		       "3433323100000000000000000102036100000000000000620000000000000063"
+		       "000000000000006400000065000000660000000400deadbeef"},
 };
 #define GOLDEN_COUNT (sizeof(golden) / sizeof(golden[0]))
 
@@ -107,6 +110,19 @@ static struct frame sample(uint8_t type)
 			.session = 0x52,
 			.next = 0x53,
 			.applied = 0x54,
+		};
+		break;
+	case FRAME_DIGEST:
+		f.u.digest = (struct frame_digest){
+			.stream = {1, 2, 3},
+			.epoch = 0x61,
+			.session = 0x62,
+			.position = 0x63,
+			.first = 0x64,
+			.count = 0x65,
+			.live = 0x66,
+			.payload_bytes = sizeof(sample_payload),
+			.payload = sample_payload,
 		};
 		break;
 	default:
@@ -248,6 +264,25 @@ Test(frame, an_acknowledgement_comes_back_whole)
 	cr_expect_eq(g->session, w->session);
 	cr_expect_eq(g->next, w->next);
 	cr_expect_eq(g->applied, w->applied);
+}
+
+Test(frame, digests_come_back_whole)
+{
+	uint8_t bytes[FRAME_BYTES_MAX];
+	struct frame want = sample(FRAME_DIGEST), got = decoded(golden[4].hex, bytes);
+	const struct frame_digest *w = &want.u.digest, *g = &got.u.digest;
+
+	check_common(&got, &want);
+	cr_expect_arr_eq(&g->stream, &w->stream, sizeof(w->stream));
+	cr_expect_eq(g->epoch, w->epoch);
+	cr_expect_eq(g->session, w->session);
+	cr_expect_eq(g->position, w->position);
+	cr_expect_eq(g->first, w->first);
+	cr_expect_eq(g->count, w->count);
+	cr_expect_eq(g->live, w->live);
+	cr_expect_eq(g->payload_bytes, w->payload_bytes);
+	cr_expect_arr_eq(g->payload, sample_payload, sizeof(sample_payload));
+	cr_expect_eq(g->payload, frame_digest_payload(bytes), "points into the received bytes");
 }
 
 Test(frame, every_truncation_is_a_wrong_length)
@@ -401,6 +436,9 @@ Test(frame, body_rules)
 	DECODES(FRAME_MIRROR_ACK, FRAME_BAD_BODY, f.u.ack.stream.lane = HAVEN_WORKERS_MAX);
 	DECODES(FRAME_MIRROR_ACK, FRAME_BAD_BODY, f.u.ack.gap = 2);
 	DECODES(FRAME_MIRROR_ACK, FRAME_BAD_BODY, f.u.ack.refused = 2);
+	DECODES(FRAME_DIGEST, FRAME_BAD_BODY, f.u.digest.stream.lane = HAVEN_WORKERS_MAX);
+	DECODES(FRAME_DIGEST, FRAME_BAD_BODY, f.u.digest.session = 0);
+	DECODES(FRAME_DIGEST, FRAME_OK, f.u.digest.payload_bytes = 0);
 }
 
 Test(frame, a_committed_view_needs_no_ballot)
