@@ -54,6 +54,7 @@ struct bench {
 	bool quick;          /**< a fraction of the work, to try it out */
 	bool peers;          /**< also programs of other projects (--peers) */
 	bool local;          /**< within one machine only (--local) */
+	bool hot, warm;      /**< takeover: these standbys only (--hot, --warm) */
 	unsigned rounds;     /**< faults per cause (--rounds), 0: as the case likes */
 	const char *picture; /**< where to draw it (--picture), NULL: nowhere */
 	const char *unit;    /**< of the lines to come; NULL: ns */
@@ -75,7 +76,7 @@ struct bench_case {
 	int (*run)(struct bench *b);
 };
 extern const struct bench_case bench_gate, bench_table, bench_registry, bench_rcu, bench_detect,
-	bench_failover, bench_false_alarms, bench_mirror, bench_heartbeat;
+	bench_failover, bench_false_alarms, bench_mirror, bench_heartbeat, bench_takeover;
 
 /** Lines to come belong together under this heading. */
 void bench_section(struct bench *b, const char *format, ...) __attribute__((format(printf, 2, 3)));

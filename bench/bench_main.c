@@ -11,8 +11,10 @@
 #include "clock.h"
 
 static const struct bench_case *const cases[] = {
-	&bench_gate,     &bench_table,        &bench_registry, &bench_rcu,       &bench_detect,
-	&bench_failover, &bench_false_alarms, &bench_mirror,   &bench_heartbeat, NULL};
+	&bench_gate,         &bench_table,  &bench_registry,
+	&bench_rcu,          &bench_detect, &bench_failover,
+	&bench_false_alarms, &bench_mirror, &bench_heartbeat,
+	&bench_takeover,     NULL};
 
 static void usage(FILE *to)
 {
@@ -24,7 +26,9 @@ static void usage(FILE *to)
 	      "  --local      detect: on this machine, between processes\n"
 	      "  --peers      detect: between nodes, beside FRR, keepalived and corosync\n"
 	      "               mirror: also Redis with a replica, and corosync's CPG\n"
-	      "  --rounds N   failover: faults per cause (default 1000, at most 10000)\n"
+	      "  --rounds N   failover: faults per cause (default 1000, at most 10000);\n"
+	      "               takeover: of each size (default 20)\n"
+	      "  --hot, --warm   takeover: these standbys only\n"
 	      "  --picture FILE  false-alarms: draw the curve as PNG (needs gnuplot)\n"
 	      "  --list       names of the cases, one a line\n"
 	      "cases:\n",
@@ -84,6 +88,8 @@ int main(int argc, char **argv)
 		PEERS = 'p',
 		PICTURE = 'i',
 		ROUNDS = 'r',
+		HOT = 't',
+		WARM = 'w',
 		LIST = 'l',
 		HELP = 'h'
 	};
@@ -93,6 +99,8 @@ int main(int argc, char **argv)
 						{"peers", no_argument, NULL, PEERS},
 						{"picture", required_argument, NULL, PICTURE},
 						{"rounds", required_argument, NULL, ROUNDS},
+						{"hot", no_argument, NULL, HOT},
+						{"warm", no_argument, NULL, WARM},
 						{"list", no_argument, NULL, LIST},
 						{"help", no_argument, NULL, HELP},
 						{NULL, 0, NULL, 0}};
@@ -114,6 +122,12 @@ int main(int argc, char **argv)
 			break;
 		case PEERS:
 			b.peers = true;
+			break;
+		case HOT:
+			b.hot = true;
+			break;
+		case WARM:
+			b.warm = true;
 			break;
 		case ROUNDS:
 			b.rounds = (unsigned)atoi(optarg);

@@ -179,6 +179,38 @@ static void show_bad_frames(const json_t *registries)
 	}
 }
 
+/* Warm standbys: what a takeover would have to do first. Lanes of one instance are applied one
+ * after the other. */
+static void show_takeovers(const json_t *lanes)
+{
+	for (size_t i = 0; i < json_array_size(lanes); i++) {
+		const json_t *first = json_array_get(lanes, i);
+		const char *instance = get_text(first, "instance"), *node = get_text(first, "node");
+		uint64_t records = 0, ns = 0;
+		char took[32], line[256];
+		size_t before = 0;
+
+		for (size_t k = 0; k < json_array_size(lanes); k++) {
+			const json_t *lane = json_array_get(lanes, k);
+
+			if (strcmp(get_text(lane, "instance"), instance) != 0 ||
+			    strcmp(get_text(lane, "node"), node) != 0)
+				continue;
+			before += k < i;
+			records += get_count(lane, "waiting_records");
+			ns += get_count(lane, "takeover_ns");
+		}
+		if (before || !records)
+			continue;
+		format_duration(ns, took, sizeof(took));
+		snprintf(line, sizeof(line),
+			 "%s at %s is warm: a takeover needs applying %" PRIu64
+			 " records, about %s",
+			 instance, node, records, took);
+		output_fold(line, 0, 4);
+	}
+}
+
 static int status_run(struct context *c)
 {
 	struct session s;
@@ -215,6 +247,7 @@ static int status_run(struct context *c)
 		show_redundancy(instances);
 		show_story(&c->out, json_object_get(data, "last_change"));
 		show_tables(&c->out, data);
+		show_takeovers(json_object_get(data, "lanes"));
 		show_bad_frames(json_object_get(data, "registries"));
 	}
 	json_decref(data);

@@ -36,6 +36,9 @@
 #include "frame.h"
 #include "table.h"
 
+/** Records that a warm standby's lane keeps at most. */
+#define MIRROR_KEEP_MAX (1u << 20)
+
 /** A lane's commits in the making: records come across frames. Owned by the node. */
 struct mirror_stage {
 	uint32_t n;            /**< records staged */

@@ -8,9 +8,13 @@
 
 int mirror_stage_keep(struct mirror_stage *s, uint32_t records)
 {
-	s->log = calloc(records, s->record_bytes);
+	size_t bytes = ((size_t)records * s->record_bytes + 63) / 64 * 64;
+
+	s->log = aligned_alloc(64, bytes);
 	if (!s->log)
 		return -HAVEN_ENOMEM;
+	/* Pages that are there cost the poll loop nothing when it writes them. */
+	memset(s->log, 0, bytes);
 	s->log_records = records;
 	return 0;
 }

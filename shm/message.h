@@ -54,9 +54,10 @@ struct message {
 		} reg;
 		struct {
 			struct table_shape shape;
-			uint32_t instance; /**< within the component */
+			uint32_t instance;     /**< within the component */
+			uint32_t warm_records; /**< a standby keeps so many; 0: hot */
 			/* reply */
-			uint32_t lane_first, checkpoint, pad;
+			uint32_t lane_first, checkpoint;
 		} checkpoint;
 		struct {
 			uint32_t worker, pad;

@@ -88,7 +88,10 @@ struct registry_lane {
 	uint8_t lane;
 	uint32_t lag_records; /**< committed minus acked, as last seen by the node */
 	uint32_t resends;
-	uint64_t pad[3];
+	/* warm standby: records kept and not applied, and about how long one takes. The writer is
+	 * the node, readers are tools */
+	uint32_t waiting_records, record_ns;
+	uint64_t pad[2];
 };
 HAVEN_STATIC_ASSERT(sizeof(struct registry_lane) == HAVEN_CACHE_LINE, "one line per lane");
 

@@ -83,6 +83,7 @@ int table_announce(struct haven_table *t, struct attachment *at)
 
 	m.u.checkpoint.shape = *shape;
 	m.u.checkpoint.instance = t->instance;
+	m.u.checkpoint.warm_records = t->warm_records;
 	status = attachment_call(c->haven, at, &m, t->fd, NULL);
 	if (status)
 		return status;
@@ -111,15 +112,20 @@ static int table_number(const struct haven *h, struct haven_table *t, struct err
 			 CLIENT_TABLES_MAX);
 }
 
+/** What is each side's own affair. */
+struct checkpoint_options {
+	uint32_t push_records, warm_records;
+};
+
 static int table_make(struct haven_component *c, unsigned instance, const struct table_shape *shape,
-		      uint32_t push_records, struct haven_table *t)
+		      const struct checkpoint_options *o, struct haven_table *t)
 {
 	int status = checkpoint_refusal(c, instance, shape->name);
 
-	if (!status && push_records > TABLE_COMMIT_RECORDS_MAX)
+	if (!status && o->push_records > TABLE_COMMIT_RECORDS_MAX)
 		status = error_set(&c->haven->error, HAVEN_EINVAL,
 				   "checkpoint %s: push_records %u is not in 0…%u", shape->name,
-				   push_records, TABLE_COMMIT_RECORDS_MAX);
+				   o->push_records, TABLE_COMMIT_RECORDS_MAX);
 	if (!status)
 		status = table_number(c->haven, t, &c->haven->error);
 	if (!status)
@@ -129,7 +135,8 @@ static int table_make(struct haven_component *c, unsigned instance, const struct
 	t->component = c;
 	t->instance = instance;
 	t->n_lanes = shape->lanes;
-	t->push_records = push_records ? push_records : CLIENT_PUSH_RECORDS;
+	t->push_records = o->push_records ? o->push_records : CLIENT_PUSH_RECORDS;
+	t->warm_records = o->warm_records;
 	status = table_announce(t, c->haven->now);
 	if (status) {
 		table_unmap(&t->table);
@@ -140,11 +147,11 @@ static int table_make(struct haven_component *c, unsigned instance, const struct
 
 /* Under control. */
 static int checkpoint_create(struct haven_component *c, unsigned instance,
-			     const struct table_shape *shape, uint32_t push_records,
+			     const struct table_shape *shape, const struct checkpoint_options *o,
 			     struct haven_table **out)
 {
 	struct haven_table *t = calloc(1, sizeof(*t)), **end = &c->tables;
-	int status = t ? table_make(c, instance, shape, push_records, t)
+	int status = t ? table_make(c, instance, shape, o, t)
 		       : error_set(&c->haven->error, HAVEN_ENOMEM, "no memory for a checkpoint");
 
 	if (status) {
@@ -162,6 +169,7 @@ static int checkpoint_create(struct haven_component *c, unsigned instance,
 int haven_table_create(struct haven_component *c, unsigned instance,
 		       const struct haven_table_config *config, struct haven_table **out)
 {
+	const struct checkpoint_options options = {config->push_records, config->warm_records};
 	struct table_shape shape = {.name = ""};
 	int status;
 
@@ -169,7 +177,7 @@ int haven_table_create(struct haven_component *c, unsigned instance,
 	pthread_mutex_lock(&c->haven->control);
 	status = table_request(c, config, &shape);
 	if (!status)
-		status = checkpoint_create(c, instance, &shape, config->push_records, out);
+		status = checkpoint_create(c, instance, &shape, &options, out);
 	pthread_mutex_unlock(&c->haven->control);
 	return status;
 }
@@ -177,6 +185,7 @@ int haven_table_create(struct haven_component *c, unsigned instance,
 int haven_region_create(struct haven_component *c, unsigned instance,
 			const struct haven_region_config *config, struct haven_region **out)
 {
+	const struct checkpoint_options options = {config->push_records, config->warm_records};
 	struct table_shape shape = {.name = ""};
 	struct haven_table *t = NULL;
 	int status;
@@ -184,7 +193,7 @@ int haven_region_create(struct haven_component *c, unsigned instance,
 	pthread_mutex_lock(&c->haven->control);
 	status = region_request(c, config, &shape);
 	if (!status)
-		status = checkpoint_create(c, instance, &shape, config->push_records, &t);
+		status = checkpoint_create(c, instance, &shape, &options, &t);
 	pthread_mutex_unlock(&c->haven->control);
 	*out = (struct haven_region *)t;
 	return status;

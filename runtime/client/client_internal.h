@@ -98,6 +98,7 @@ struct haven_table {
 	unsigned number; /**< in attachment.lanes */
 	unsigned instance;
 	unsigned n_lanes;
+	uint32_t warm_records; /**< as configured */
 	unsigned push_records; /**< of one commit (mode DIRTY) */
 	int fd;                /**< kept for the next node */
 	struct table table;

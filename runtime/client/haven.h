@@ -89,6 +89,15 @@ struct haven_table_config {
 	enum haven_mode mode;
 	uint32_t push_records; /**< HAVEN_MODE_DIRTY: records that one haven_commit() adds at most,
 				  1…256; 0: 64. Each side's own affair */
+	/**
+	 * 0: as a standby this side is hot, every commit is applied as it comes. 1…1 Mi: it is
+	 * warm. It keeps up to so many records of each lane, in memory of the node, acknowledges a
+	 * commit once it is kept, and applies what it keeps when it is promoted, before the gate
+	 * opens; or the oldest of them when there is no room. Then a standby costs a copy of each
+	 * record instead of a change of the table, and a takeover costs what havenctl says. Until
+	 * then readers on the standby see the table without what is kept. Each side's own affair.
+	 */
+	uint32_t warm_records;
 };
 
 /** Shape of a mirrored region: `bytes` bytes, zero at first, in blocks. A block is what is mirrored
@@ -103,6 +112,7 @@ struct haven_region_config {
 	uint32_t lane_records; /**< as in a table */
 	enum haven_mode mode;  /**< as in a table */
 	uint32_t push_records; /**< as in a table */
+	uint32_t warm_records; /**< as in a table */
 };
 
 /** What a worker's poll has seen change since its last poll. */

@@ -112,9 +112,9 @@ struct frame *brain_frame(struct brain *b, struct brain_outputs *out, enum frame
 		return NULL;
 	o->slot = slot;
 	o->node = (uint8_t)node;
-	o->links = type == FRAME_MIRROR || type == FRAME_MIRROR_ACK
-			   ? brain_flight_links(b, node, slot, type == FRAME_MIRROR)
-			   : UINT8_MAX;
+	o->links = type == FRAME_BEAT || type == FRAME_VIEW
+			   ? UINT8_MAX
+			   : brain_flight_links(b, node, slot, type != FRAME_MIRROR_ACK);
 	o->frame.type = (uint8_t)type;
 	o->frame.src = b->config.self;
 	o->frame.dst = (uint8_t)node;

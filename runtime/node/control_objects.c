@@ -102,6 +102,10 @@ int control_table_new(struct local_table **out, const struct message *m, int fd,
 	if (m->u.checkpoint.instance >= HAVEN_INSTANCES_MAX)
 		return error_set(error, HAVEN_EINVAL, "instance %u does not exist",
 				 m->u.checkpoint.instance);
+	if (m->u.checkpoint.warm_records > MIRROR_KEEP_MAX)
+		return error_set(error, HAVEN_EINVAL,
+				 "checkpoint %s: warm_records %u is not in 0…%u", shape->name,
+				 m->u.checkpoint.warm_records, MIRROR_KEEP_MAX);
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return error_set(error, HAVEN_ENOMEM, "no memory for another checkpoint");
@@ -114,8 +118,13 @@ int control_table_new(struct local_table **out, const struct message *m, int fd,
 	/* Pages that are there already cost the poll loop nothing when it writes the replica. */
 	madvise(t->table.base, t->table.geometry.total_bytes, MADV_POPULATE_WRITE);
 	for (t->lanes = 0; t->lanes < shape->lanes; t->lanes++) {
-		err = mirror_stage_init(&t->lane[t->lanes].stage, &t->table.geometry);
+		struct mirror_stage *stage = &t->lane[t->lanes].stage;
+
+		err = mirror_stage_init(stage, &t->table.geometry);
+		if (!err && m->u.checkpoint.warm_records)
+			err = mirror_stage_keep(stage, m->u.checkpoint.warm_records);
 		if (err) {
+			mirror_stage_free(stage);
 			control_table_free(t);
 			return error_set(error, err, "no memory for another checkpoint");
 		}

@@ -62,6 +62,7 @@ struct local_table {
 	uint32_t lane_first; /**< first lane line in the registry */
 	uint16_t slot_first; /**< first slot of the brain */
 	uint16_t lanes;
+	uint32_t record_ns; /**< measured: one record of a warm standby applied; 0: not yet */
 	struct local_lane lane[HAVEN_WORKERS_MAX];
 };
 
@@ -70,6 +71,7 @@ struct local_gate {
 	uint64_t epoch;
 	bool told_up;                 /**< the brain was told that the component is there */
 	bool closing;                 /**< the brain waits for BRAIN_GATE_CLOSED */
+	bool draining;                /**< told primary, what a warm standby keeps comes first */
 	uint64_t closed_generation;   /**< first generation after the last primary one */
 	uint64_t last_valid_until_ns; /**< greatest ever published */
 };
@@ -252,6 +254,14 @@ int local_digest(struct haven_node *n, unsigned slot, struct frame_digest *d, ui
 /** OUT_COMPARE. */
 void local_compare(struct haven_node *n, unsigned slot, uint64_t applied,
 		   const struct frame_digest *d);
+/** local_warm.c: does an instance keep commits that are not applied? */
+bool local_warm_waits(const struct local_component *c, unsigned i);
+/** One turn's part of what is applied before gates open. Returns how much was done. */
+unsigned local_warm_scan(struct haven_node *n, struct local_component *c, uint64_t now);
+/** Tell in the registry how much waits. */
+void local_warm_show(struct haven_node *n, const struct local_table *t, unsigned lane);
+/** So many records were applied in so long. */
+void local_warm_measure(struct local_table *t, uint64_t records, uint64_t ns);
 /** Resets that waited for the baton. */
 void local_resets_scan(struct haven_node *n, struct local_component *c);
 /** At a promotion: the brain is to hear of every lane anew. */

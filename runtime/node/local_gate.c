@@ -93,6 +93,9 @@ void local_gate_role(struct haven_node *n, unsigned instance, enum haven_role ro
 	g = &c->gate[i];
 	if (role == HAVEN_PRIMARY && (c->state != LOCAL_READY || local_reset_waits(c, i)))
 		role = HAVEN_SECONDARY; /* the brain has been, or is being, told otherwise */
+	c->gate[i].draining = role == HAVEN_PRIMARY && local_warm_waits(c, i);
+	if (c->gate[i].draining)
+		role = HAVEN_SECONDARY;
 	if (g->role == role && g->epoch == epoch) {
 		if (role == HAVEN_PRIMARY)
 			registry_gate_renew(&n->registry, gate_index(c, i), valid_until_ns);

@@ -3,6 +3,7 @@
  * Lanes of local tables and the brain's slots for them. The node writes a lane only while it holds
  * the baton (local_gate_baton()).
  */
+#include "clock.h"
 #include "haven_assert.h"
 #include "mirror_digest.h"
 #include "node.h"
@@ -116,6 +117,7 @@ static void lane_reset(struct haven_node *n, unsigned slot, const struct local_s
 	struct registry_lane *line = slot_line(n, s);
 
 	mirror_io_reset(&s->table->table, s->lane, &s->table->lane[s->lane].stage, seq);
+	local_warm_show(n, s->table, s->lane);
 	/* What was acknowledged stays told, unless the lane starts below it: then it is gone. */
 	if (seq < line->consumed_seq)
 		store_release(&line->consumed_seq, seq);
@@ -182,15 +184,23 @@ void local_apply(struct haven_node *n, unsigned slot, const struct frame *frame)
 {
 	const struct local_slot *s = local_slot(n, slot);
 	const struct frame_mirror *m = &frame->u.mirror;
-	uint64_t applied = 0;
+	uint64_t applied = 0, from, start;
+	struct mirror_stage *stage;
 	int err;
 
 	if (!s || !local_gate_baton(s->component, s->table->instance)) {
 		slot_answer(n, slot, 0, false);
 		return;
 	}
-	err = mirror_io_apply(&s->table->table, s->lane, &s->table->lane[s->lane].stage,
-			      (enum mirror_kind)m->kind, m->payload, m->payload_bytes, &applied);
+	stage = &s->table->lane[s->lane].stage;
+	from = stage->in_table;
+	start = stage->log_records ? clock_now_ns() : 0;
+	err = mirror_io_apply(&s->table->table, s->lane, stage, (enum mirror_kind)m->kind,
+			      m->payload, m->payload_bytes, &applied);
+	if (stage->log_records) {
+		local_warm_measure(s->table, stage->in_table - from, clock_now_ns() - start);
+		local_warm_show(n, s->table, s->lane);
+	}
 	store_release(&slot_line(n, s)->applied_seq, applied);
 	slot_answer(n, slot, applied, err == 0);
 }

@@ -238,6 +238,7 @@ unsigned local_scan(struct haven_node *n, uint64_t now)
 	for (unsigned k = l->n_components; k-- > 0;) {
 		struct local_component *c = l->component[k];
 
+		work += local_warm_scan(n, c, now);
 		work += scan_commits(n, c, now);
 		local_gate_scan(n, c, now);
 		loop_pump(n, now);

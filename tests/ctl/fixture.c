@@ -190,6 +190,8 @@ static void do_component(struct fixture *f, char **word)
 		l->applied_seq = 1200;
 		l->consumed_seq = 1100;
 		l->lag_records = 3;
+		l->waiting_records = 2000;
+		l->record_ns = 250;
 		c.cold.lane_first = (uint32_t)lane;
 		c.cold.lanes = 1;
 		registry_lanes_give(&f->registry, (uint32_t)lane, 1, c.hot.handle);

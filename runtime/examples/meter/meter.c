@@ -3,8 +3,9 @@
  * Per-flow counters at packet rate: a table in mode dirty. A packet costs a look-up and a store;
  * the latest values go to the standby a bounded number at a time, whatever the packet rate is.
  *
- * usage: haven-meter [GROUP [RUNS]]: counts RUNS runs of packets (default: for ever). After each it
- * waits until the standby has all of it, and says so.
+ * usage: haven-meter [GROUP [RUNS [KEPT]]]: counts RUNS runs of packets (0, the default: for ever).
+ * After each it waits until the standby has all of it, and says so. As a standby it is warm with
+ * KEPT records, hot without.
  */
 #include <haven/haven.h>
 #include <sched.h>
@@ -126,8 +127,10 @@ int main(int argc, char **argv)
 						 .capacity = 4 * FLOWS,
 						 .lanes = 1,
 						 .mode = HAVEN_MODE_DIRTY,
-						 .push_records = 16};
-	uint64_t runs = argc > 2 ? strtoull(argv[2], NULL, 10) : UINT64_MAX;
+						 .push_records = 16,
+						 .warm_records =
+							 argc > 3 ? (uint32_t)atoi(argv[3]) : 0};
+	uint64_t runs = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
 	struct meter m = {.random = 1};
 	struct haven_component *c;
 
@@ -136,7 +139,7 @@ int main(int argc, char **argv)
 	    haven_table_create(c, 0, &shape, &m.t) || haven_worker_begin(c, &m.w) ||
 	    haven_component_ready(c))
 		return fprintf(stderr, "haven-meter: %s\n", haven_last_error(m.h)), 1;
-	while (m.runs < runs) {
+	while (!runs || m.runs < runs) {
 		turn(&m);
 		sched_yield(); /* the node may share the CPU */
 	}
