@@ -32,6 +32,8 @@ const struct command *const commands[] = {
 	&command_instance_list,
 	&command_component_list,
 	&command_component_show,
+	&command_checkpoint_list,
+	&command_checkpoint_show,
 	&command_registry,
 	&command_registry_verify,
 	&command_registry_dump,

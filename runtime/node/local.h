@@ -244,6 +244,8 @@ void local_reset(struct haven_node *n, unsigned slot, uint64_t seq);
 void local_apply(struct haven_node *n, unsigned slot, const struct frame *frame);
 /** Resets that waited for the baton. */
 void local_resets_scan(struct haven_node *n, struct local_component *c);
+/** Show in the registry how full the component's lanes are and how far they came. */
+void local_lanes_show(struct haven_node *n, const struct local_component *c);
 /** At a promotion: the brain is to hear of every lane anew. */
 void local_lanes_begin(struct local_component *c, unsigned i);
 /** Tell the brain what was committed in the lanes of instance `i`. Returns how many lanes moved, or

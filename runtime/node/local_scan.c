@@ -161,6 +161,7 @@ static void look_at_component(struct haven_node *n, struct local_component *c, u
 	judge_stuck(n, c, now);
 	judge_up(n, c);
 	local_resets_scan(n, c);
+	local_lanes_show(n, c);
 	loop_pump(n, now);
 	if (c->state == LOCAL_LEAVING && has_left(n, c, now)) {
 		finish_leaving(n, c, now);
