@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "checkpoint.h"
 #include "command.h"
 #include "model.h"
 #include "session.h"
@@ -121,7 +122,8 @@ static int show_run(struct context *c)
 	rows = model_checkpoints(&s);
 	session_close(&s);
 	found = json_array();
-	json_array_foreach(rows, i, row) if (model_checkpoint_named(row, c->args[0]))
+	json_array_foreach(rows, i, row) if (checkpoint_named(c->args[0], get_text(row, "instance"),
+							      get_text(row, "name")))
 		json_array_append(found, row);
 	json_decref(rows);
 	if (!json_array_size(found)) {

@@ -69,8 +69,9 @@ bool option_number(struct context *c, const char *name, uint64_t fallback, uint6
 
 extern const struct command command_status, command_events, command_counters, command_switchover,
 	command_component_list, command_component_show, command_node_list, command_instance_list,
-	command_checkpoint_list, command_checkpoint_show, command_registry, command_registry_verify,
-	command_registry_dump, command_registry_watch, command_confirm_dead, command_tune,
-	command_exit_codes, command_completion, command_help;
+	command_checkpoint_list, command_checkpoint_show, command_checkpoint_snapshot,
+	command_checkpoint_restore, command_checkpoint_verify, command_registry,
+	command_registry_verify, command_registry_dump, command_registry_watch,
+	command_confirm_dead, command_tune, command_exit_codes, command_completion, command_help;
 
 #endif

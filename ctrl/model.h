@@ -30,8 +30,6 @@ json_t *model_gates(const struct session *s);
 json_t *model_lanes(const struct session *s);
 /** One object per checkpoint and node that has it, its lanes inside (model_checkpoint.c). */
 json_t *model_checkpoints(const struct session *s);
-/** Is a row of it meant by NAME or INSTANCE/NAME? */
-bool model_checkpoint_named(const json_t *checkpoint, const char *name);
 /** "table", "log" and so on; "?" when there is none such. */
 const char *model_checkpoint_kind(unsigned kind);
 const char *model_checkpoint_mode(unsigned mode);

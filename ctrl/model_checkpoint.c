@@ -166,15 +166,3 @@ json_t *model_checkpoints(const struct session *s)
 			node_checkpoints(list, s->node[k]);
 	return list;
 }
-
-bool model_checkpoint_named(const json_t *o, const char *name)
-{
-	const char *slash = strchr(name, '/');
-	const char *instance = get_text(o, "instance");
-
-	if (!slash)
-		return !strcmp(get_text(o, "name"), name);
-	return !strcmp(get_text(o, "name"), slash + 1) &&
-	       strlen(instance) == (size_t)(slash - name) &&
-	       !strncmp(instance, name, (size_t)(slash - name));
-}

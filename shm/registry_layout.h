@@ -91,7 +91,9 @@ struct registry_lane {
 	uint64_t committed_seq; /**< newest commit that the node has seen in the lane */
 	uint32_t live;          /**< entries (blocks) in use, as of a moment ago */
 	uint32_t dirty;         /**< of these, values that are in no record yet (mode DIRTY) */
-	uint64_t pad;
+	uint32_t restore;       /**< in lane 0: number of the snapshot that the application is to
+				     put back, 0: none. Reader: the application's control path */
+	uint32_t pad;
 };
 HAVEN_STATIC_ASSERT(sizeof(struct registry_lane) == HAVEN_CACHE_LINE, "one line per lane");
 

@@ -180,6 +180,9 @@ void table_format(struct table *t, const struct table_geometry *g, void *memory,
 		  uint64_t hash_seed);
 /** Node: check seals, size, magic, version and shape of a received descriptor, then map. */
 int table_map(struct table *t, int fd, const struct table_shape *shape, struct error_text *error);
+/** Tool: the same, to be read only: whoever stores there dies of it. */
+int table_map_read(struct table *t, int fd, const struct table_shape *shape,
+		   struct error_text *error);
 void table_unmap(struct table *t);
 
 /* ---- the lane's one writer ------------------------------------------------------------------ */

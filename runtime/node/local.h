@@ -58,6 +58,7 @@ struct local_table {
 	uint8_t instance;    /**< within the component */
 	uint8_t number;      /**< within the component */
 	bool open;           /**< the brain knows its slots */
+	int read_fd;         /**< of the segment, for tools; control thread's. -1: none */
 	uint32_t lane_first; /**< first lane line in the registry */
 	uint16_t slot_first; /**< first slot of the brain */
 	uint16_t lanes;
@@ -125,6 +126,16 @@ struct local_slot {
 	uint8_t lane;
 };
 
+/** The snapshot that is being restored, one at a time. */
+struct local_restore {
+	struct command *waiting; /**< who is to be answered; NULL: nothing is being restored */
+	struct local_component *component;
+	struct local_table *table;
+	uint32_t number; /**< of this one, or the last */
+	bool taken;      /**< the application has the file */
+	uint64_t take_by_ns;
+};
+
 struct local {
 	struct light light;
 	uint32_t n_clients, n_components;
@@ -135,6 +146,7 @@ struct local {
 	struct local_slot slot[BRAIN_SLOTS_MAX];
 	struct command *switchover; /**< waits for the brain's answers */
 	uint64_t switchover_pending, switchover_until_ns;
+	struct local_restore restore;
 	char fence_word[64];     /**< who said last that a node is dead, and why */
 	uint32_t fencing;        /**< bit per node: the fence command runs against it */
 	uint64_t refusal_due_ns; /**< no event about a refusal before this */
@@ -223,6 +235,18 @@ void local_switchover_done(struct haven_node *n, unsigned instance, int code, co
 void local_switchover_scan(struct haven_node *n, uint64_t now);
 /** Answer a command: 0 or a negative error with its sentence. */
 void local_answer(struct haven_node *n, struct command *c, int result, const char *text);
+
+/* ---- local_checkpoint.c ---- */
+
+/** An operator's commands: a descriptor to look into a checkpoint; have a snapshot restored. */
+void local_table_command(struct haven_node *n, struct command *c);
+void local_restore_command(struct haven_node *n, struct command *c, uint64_t now);
+/** The application's side of the second: it takes the file, it is done. */
+void local_restore_application(struct haven_node *n, struct command *c);
+/** The component leaves (NULL: all do): whoever waits for it is told. */
+void local_restore_drop(struct haven_node *n, const struct local_component *c);
+/** Answer a restore that the application does not take. */
+void local_restore_scan(struct haven_node *n, uint64_t now);
 
 /* ---- local_fence.c ---- */
 

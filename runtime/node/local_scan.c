@@ -249,6 +249,7 @@ unsigned local_scan(struct haven_node *n, uint64_t now)
 		l->look_ns = now + LOCAL_LOOK_NS;
 		look_at_clients(n);
 		local_switchover_scan(n, now);
+		local_restore_scan(n, now);
 	}
 	return work;
 }
