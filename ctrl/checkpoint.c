@@ -95,29 +95,40 @@ static int told_none(const struct session *s, const char *name, bool seen)
 			   "no node that runs here is primary or in sync for \"%s\"", name);
 }
 
+bool checkpoint_next(struct checkpoint *p, const struct session *s, uint64_t *cursor,
+		     const char *given)
+{
+	while (*cursor >> 32 < s->n) {
+		const struct node *n = s->node[*cursor >> 32];
+		uint32_t i = (uint32_t)(*cursor)++;
+
+		if (!node_readable(n) || i >= n->registry.shape.lanes) {
+			*cursor = ((*cursor >> 32) + 1) << 32;
+			continue;
+		}
+		if (checkpoint_read(p, n, i) &&
+		    (!given || checkpoint_named(given, p->instance, p->what.name)))
+			return true;
+	}
+	return false;
+}
+
 int checkpoint_find(struct checkpoint *p, const struct session *s, const char *name)
 {
 	struct checkpoint found;
+	uint64_t cursor = 0;
 	unsigned best = 0;
 	bool seen = false;
 
-	for (unsigned k = 0; k < s->n; k++) {
-		const struct node *n = s->node[k];
-
-		for (uint32_t i = 0; node_readable(n) && i < n->registry.shape.lanes; i++) {
-			if (!checkpoint_read(&found, n, i) ||
-			    !checkpoint_named(name, found.instance, found.what.name))
-				continue;
-			seen = true;
-			if (best && worth(&found) && strcmp(found.instance, p->instance))
-				return output_fail(&s->context->out, EXIT_USAGE,
-						   "name one: INSTANCE/NAME",
-						   "instances %s and %s have a checkpoint \"%s\"",
-						   p->instance, found.instance, name);
-			if (worth(&found) > best) {
-				best = worth(&found);
-				*p = found;
-			}
+	while (checkpoint_next(&found, s, &cursor, name)) {
+		seen = true;
+		if (best && worth(&found) && strcmp(found.instance, p->instance))
+			return output_fail(&s->context->out, EXIT_USAGE, "name one: INSTANCE/NAME",
+					   "instances %s and %s have a checkpoint \"%s\"",
+					   p->instance, found.instance, name);
+		if (worth(&found) > best) {
+			best = worth(&found);
+			*p = found;
 		}
 	}
 	return best ? EXIT_GOOD : told_none(s, name, seen);

@@ -20,6 +20,10 @@ struct checkpoint {
 
 /** Is checkpoint `name` of `instance` meant by this NAME or INSTANCE/NAME? */
 bool checkpoint_named(const char *given, const char *instance, const char *name);
+/** Next checkpoint of the nodes read that `given` names (NULL: every one), in the order of nodes
+ * and lane lines; `*cursor` starts at 0. False at the end. */
+bool checkpoint_next(struct checkpoint *p, const struct session *s, uint64_t *cursor,
+		     const char *given);
 /** The one that NAME or INSTANCE/NAME means: the primary's, else that of an in-sync secondary, of a
  *  node that runs. Returns EXIT_GOOD or the code of a told error. */
 int checkpoint_find(struct checkpoint *p, const struct session *s, const char *name);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/** checkpoint snapshot, restore and verify: what is in a checkpoint, and files of it. */
+/** checkpoint snapshot and restore: a checkpoint in a file. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,9 +14,10 @@
 #include "command.h"
 #include "message.h"
 #include "session.h"
-#include "snapshot.h"
+#include "snapshot_file.h"
 
-static int tell(const struct output *o, int error, const char *hint, const struct error_text *text)
+int snapshot_tell(const struct output *o, int error, const char *hint,
+		  const struct error_text *text)
 {
 	/* What the file or the node says is refused is no slip of the command line. */
 	return output_fail(o, error == -HAVEN_EINVAL ? EXIT_REFUSED : exit_of_error(error), hint,
@@ -81,8 +82,8 @@ static void head_text(const struct snapshot_head *h, const char *path, const cha
 		       i, h->lane[i].entries, h->lane[i].from, h->lane[i].to);
 }
 
-static void print_head(const struct context *c, const struct snapshot_head *h, const char *schema,
-		       const char *path, const char *what)
+void snapshot_print(const struct context *c, const struct snapshot_head *h, const char *schema,
+		    const char *path, const char *what)
 {
 	if (c->quiet)
 		return;
@@ -130,9 +131,9 @@ static int snapshot_take(struct context *c, struct session *s)
 				   node_name(p.node));
 	}
 	if (status)
-		return tell(&c->out, status, status == -HAVEN_EAGAIN ? "see --timeout" : NULL,
-			    &error);
-	print_head(c, &head, "checkpoint-snapshot/1", c->args[1], "written");
+		return snapshot_tell(&c->out, status,
+				     status == -HAVEN_EAGAIN ? "see --timeout" : NULL, &error);
+	snapshot_print(c, &head, "checkpoint-snapshot/1", c->args[1], "written");
 	return EXIT_GOOD;
 }
 
@@ -150,8 +151,8 @@ static int snapshot_run(struct context *c)
 /* ---- files ---------------------------------------------------------------------------------- */
 
 /* Every block of it. Returns 0 or a negative error. */
-static int file_check(int fd, const char *path, struct snapshot_head *head,
-		      struct error_text *error)
+int snapshot_file_check(int fd, const char *path, struct snapshot_head *head,
+			struct error_text *error)
 {
 	struct snapshot_entries entries;
 	struct snapshot file;
@@ -168,7 +169,7 @@ static int file_check(int fd, const char *path, struct snapshot_head *head,
 	return status;
 }
 
-static int file_open(const struct output *o, const char *path, int *fd)
+int snapshot_file_open(const struct output *o, const char *path, int *fd)
 {
 	*fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (*fd >= 0)
@@ -209,7 +210,7 @@ static int restore_ask(struct context *c, const struct checkpoint *p, int fd)
 	int status, socket = message_connect(p->node->path, &error);
 
 	if (socket < 0)
-		return tell(&c->out, socket, "see havenctl status", &error);
+		return snapshot_tell(&c->out, socket, "see havenctl status", &error);
 	snprintf(m.u.restore.instance, sizeof(m.u.restore.instance), "%s", p->instance);
 	snprintf(m.u.restore.name, sizeof(m.u.restore.name), "%s", p->what.name);
 	status = message_call(socket, &m, fd, NULL, (int)(c->timeout_ns / NSEC_PER_MSEC), &error);
@@ -242,7 +243,7 @@ static int restore_file(struct context *c, struct session *s, int fd)
 			"node %s is not primary for instance %s, and no node that is can "
 			"be reached from here",
 			node_name(p.node), p.instance);
-	status = file_check(fd, c->args[1], &head, &error);
+	status = snapshot_file_check(fd, c->args[1], &head, &error);
 	if (!status) {
 		shape = checkpoint_shape(&p);
 		status = snapshot_fits(&head, &shape, &error);
@@ -254,7 +255,7 @@ static int restore_file(struct context *c, struct session *s, int fd)
 			"%s of format %u",
 			head.origin.format, p.component.hot.name, p.component.cold.format_write);
 	if (status)
-		return tell(&c->out, status, "nothing was changed", &error);
+		return snapshot_tell(&c->out, status, "nothing was changed", &error);
 	return restore_ask(c, &p, fd);
 }
 
@@ -267,7 +268,7 @@ static int restore_run(struct context *c)
 		return output_fail(&c->out, EXIT_USAGE, "give --yes",
 				   "entries of the file replace those of the same keys that the "
 				   "primary has now");
-	code = file_open(&c->out, c->args[1], &fd);
+	code = snapshot_file_open(&c->out, c->args[1], &fd);
 	if (code)
 		return code;
 	code = session_open(&s, c);
@@ -276,24 +277,6 @@ static int restore_run(struct context *c)
 	session_close(&s);
 	close(fd);
 	return code;
-}
-
-/* ---- verify --------------------------------------------------------------------------------- */
-
-static int verify_run(struct context *c)
-{
-	struct error_text error = {""};
-	struct snapshot_head head;
-	int status, fd, code = file_open(&c->out, c->args[0], &fd);
-
-	if (code)
-		return code;
-	status = file_check(fd, c->args[0], &head, &error);
-	close(fd);
-	if (status)
-		return tell(&c->out, status, NULL, &error);
-	print_head(c, &head, "checkpoint-verify/1", c->args[0], "good");
-	return EXIT_GOOD;
 }
 
 const struct command command_checkpoint_snapshot = {
@@ -337,17 +320,4 @@ const struct command command_checkpoint_restore = {
 		"user that runs the node.",
 	.options = restore_options,
 	.run = restore_run,
-};
-
-const struct command command_checkpoint_verify = {
-	.name = "checkpoint verify",
-	.arguments = "FILE",
-	.args_min = 1,
-	.args_max = 1,
-	.objects = "file",
-	.summary = "check a snapshot file",
-	.details =
-		"Read all of a snapshot file: its head, the CRC-32C of every block and of all of "
-		"them, and whether each entry can be one of its lane.",
-	.run = verify_run,
 };
