@@ -125,17 +125,11 @@ static const struct column show_gates[] = {
 };
 
 static const struct column show_lanes[] = {
-	{"instance", "LANE OF", COLUMN_TEXT},
-	{"node", "NODE", COLUMN_TEXT},
-	{"checkpoint", "TABLE", COLUMN_COUNT},
-	{"lane", "LANE", COLUMN_COUNT},
-	{"acked_seq", "ACKED", COLUMN_COUNT},
-	{"applied_seq", "APPLIED", COLUMN_COUNT},
-	{"consumed_seq", "CONSUMED", COLUMN_COUNT},
-	{"lag_records", "LAG", COLUMN_COUNT},
-	{"resends", "RESENDS", COLUMN_COUNT},
-	{"waiting_records", "KEPT", COLUMN_COUNT},
-	{"takeover_ns", "TO APPLY", COLUMN_DURATION_NS},
+	{"instance", "LANE OF", COLUMN_TEXT},       {"node", "NODE", COLUMN_TEXT},
+	{"checkpoint", "TABLE", COLUMN_COUNT},      {"lane", "LANE", COLUMN_COUNT},
+	{"acked_seq", "ACKED", COLUMN_COUNT},       {"applied_seq", "APPLIED", COLUMN_COUNT},
+	{"consumed_seq", "CONSUMED", COLUMN_COUNT}, {"lag_records", "LAG", COLUMN_COUNT},
+	{"waiting_records", "KEPT", COLUMN_COUNT},  {"takeover_ns", "TO APPLY", COLUMN_DURATION_NS},
 };
 
 static void component_show_text(const struct output *o, const json_t *data)

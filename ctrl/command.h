@@ -45,7 +45,8 @@ struct command {
 	const char *arguments; /**< synopsis of the positional arguments, "" when there are none */
 	unsigned args_min, args_max;
 	const char *objects; /**< what the first argument names, for completion: "instance",
-				  "component", "command", "shell", "file" or NULL */
+				  "component", "checkpoint", "command", "shell",
+				  "file" or NULL */
 	const char *summary; /**< one line */
 	const char *details; /**< sentences for `help COMMAND` and the manual page */
 	const struct option_spec *options;
@@ -68,7 +69,9 @@ bool option_number(struct context *c, const char *name, uint64_t fallback, uint6
 
 extern const struct command command_status, command_events, command_counters, command_switchover,
 	command_component_list, command_component_show, command_node_list, command_instance_list,
-	command_registry, command_registry_verify, command_registry_dump, command_registry_watch,
+	command_checkpoint_list, command_checkpoint_show, command_checkpoint_snapshot,
+	command_checkpoint_restore, command_checkpoint_verify, command_registry,
+	command_registry_verify, command_registry_dump, command_registry_watch,
 	command_confirm_dead, command_tune, command_exit_codes, command_completion, command_help;
 
 #endif

@@ -28,7 +28,8 @@ static void print_objects(const struct command *c)
 {
 	if (!c->objects)
 		return;
-	if (!strcmp(c->objects, "instance") || !strcmp(c->objects, "component"))
+	if (!strcmp(c->objects, "instance") || !strcmp(c->objects, "component") ||
+	    !strcmp(c->objects, "checkpoint"))
 		printf("\t\twords=\"$(_havenctl_names %s)\" ;;\n", c->objects);
 	else if (!strcmp(c->objects, "command"))
 		printf("\t\twords=\"$commands\" ;;\n");

@@ -10,7 +10,7 @@ const struct exit_entry exit_table[] = {
 	{EXIT_REFUSED, "refused", "the node or a check refused, or something failed"},
 	{EXIT_USAGE, "usage", "wrong command line"},
 	{EXIT_NOT_RUNNING, "not-running", "no node in the run directory, or it does not answer"},
-	{EXIT_NO_OBJECT, "no-such-object", "no such node, instance or component"},
+	{EXIT_NO_OBJECT, "no-such-object", "no such node, instance, component or checkpoint"},
 	{EXIT_PERMISSION, "permission", "not allowed to read the registry or to command the node"},
 	{EXIT_TIMEOUT, "timeout", "the wanted state did not come in time"},
 	{EXIT_CONFIG, "configuration", "configuration invalid"},

@@ -28,6 +28,11 @@ json_t *model_components(const struct session *s);
 json_t *model_component(const struct node *n, const struct registry_component *c);
 json_t *model_gates(const struct session *s);
 json_t *model_lanes(const struct session *s);
+/** One object per checkpoint and node that has it, its lanes inside (model_checkpoint.c). */
+json_t *model_checkpoints(const struct session *s);
+/** "table", "log" and so on; "?" when there is none such. */
+const char *model_checkpoint_kind(unsigned kind);
+const char *model_checkpoint_mode(unsigned mode);
 
 const char *model_role_name(unsigned role);
 /** "primary" and so on of a component, joined from its gates: "nat0=primary". */

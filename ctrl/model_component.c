@@ -183,7 +183,6 @@ static void node_lanes(json_t *list, const struct node *n)
 		put_count(o, "applied_seq", load_acquire(&l->applied_seq));
 		put_count(o, "consumed_seq", load_acquire(&l->consumed_seq));
 		put_count(o, "lag_records", load_relaxed(&l->lag_records));
-		put_count(o, "resends", load_relaxed(&l->resends));
 		put_count(o, "waiting_records", load_relaxed(&l->waiting_records));
 		put_count(o, "takeover_ns",
 			  (uint64_t)load_relaxed(&l->waiting_records) *

@@ -136,6 +136,18 @@ static void terminate(struct message *m)
 		m->u.switchover.instance[HAVEN_NAME_MAX - 1] = 0;
 		m->u.switchover.to[HAVEN_NAME_MAX - 1] = 0;
 		break;
+	case MESSAGE_TABLE:
+		m->u.table.instance[HAVEN_NAME_MAX - 1] = 0;
+		m->u.table.name[HAVEN_NAME_MAX - 1] = 0;
+		m->u.table.shape.name[HAVEN_NAME_MAX - 1] = 0;
+		break;
+	case MESSAGE_RESTORE:
+	case MESSAGE_RESTORE_TAKE:
+	case MESSAGE_RESTORE_DONE:
+		m->u.restore.instance[HAVEN_NAME_MAX - 1] = 0;
+		m->u.restore.name[HAVEN_NAME_MAX - 1] = 0;
+		m->u.restore.why[sizeof(m->u.restore.why) - 1] = 0;
+		break;
 	case MESSAGE_CONFIRM_DEAD:
 		m->u.confirm.node[HAVEN_NAME_MAX - 1] = 0;
 		m->u.confirm.why[sizeof(m->u.confirm.why) - 1] = 0;

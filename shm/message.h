@@ -13,7 +13,7 @@
 #include "haven_types.h"
 #include "table.h"
 
-#define MESSAGE_VERSION 2u
+#define MESSAGE_VERSION 3u
 #define MESSAGE_SOCKET "haven.sock"
 
 enum message_type {
@@ -28,6 +28,14 @@ enum message_type {
 	MESSAGE_SWITCHOVER,   /**< command: move an instance; reply when accepted or refused */
 	MESSAGE_PING,         /**< command: is the poll loop alive; reply after one turn */
 	MESSAGE_CONFIRM_DEAD, /**< command: an operator says that the other voter is dead */
+	MESSAGE_TABLE,   /**< command: look into a checkpoint; reply: its shape, and a descriptor of
+			      its segment that can only be read. For root and the node's own user */
+	MESSAGE_RESTORE, /**< command, + snapshot file: have the application put it back; the reply
+			      comes when it has, or when it cannot. For root and the node's own
+			      user */
+	MESSAGE_RESTORE_TAKE, /**< the application asks for what is to be restored; reply: + the
+				   file */
+	MESSAGE_RESTORE_DONE, /**< the application says how that went */
 	MESSAGE_TYPE_COUNT
 };
 
@@ -66,6 +74,19 @@ struct message {
 			char instance[HAVEN_NAME_MAX]; /**< "" : every instance this node holds */
 			char to[HAVEN_NAME_MAX];       /**< node name; "" : the planner's choice */
 		} switchover;
+		struct {
+			char instance[HAVEN_NAME_MAX], name[HAVEN_NAME_MAX];
+			/* reply */
+			struct table_shape shape;
+			uint32_t lane_first;
+		} table;
+		struct {
+			char instance[HAVEN_NAME_MAX], name[HAVEN_NAME_MAX]; /**< command */
+			uint32_t number;  /**< take, done: of the restore; registry_lane.restore */
+			int32_t result;   /**< done */
+			uint64_t entries; /**< done, and in the reply to the command */
+			char why[128];    /**< done: the sentence of a failure */
+		} restore;
 		struct {
 			char node[HAVEN_NAME_MAX];
 			char why[64]; /**< who says so, and why; for the event */

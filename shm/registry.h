@@ -7,7 +7,8 @@
  * the node is dead.
  *
  * - *gates*: one cache line per (component, instance). The application's hot path reads only this.
- * - *lanes*: one cache line per (checkpoint, lane): acknowledgements and consumption.
+ * - *lanes*: one cache line per (checkpoint, lane): acknowledgements and consumption; and another
+ *   one beside it that says which checkpoint that is.
  * - *clients*: one line and a ring of answers per attached application (request.h).
  * - *status*: one block with a version word, read optimistically (struct registry_status).
  * - *components*: copy-on-update objects, found by name through an index of one line per bucket and
@@ -118,6 +119,10 @@ const struct registry_hot *registry_own_slot(const struct registry *r, uint32_t 
 /** Reserve `count` lane lines, contiguous and zeroed, without an owner. Returns the first index or
  *  -HAVEN_EFULL. */
 int registry_lanes_reserve(struct registry *r, uint32_t count);
+struct table_geometry;
+/** Say what reserved lane lines that have no owner yet belong to. Errors: EINVAL (not reserved, or
+ *  owned already; not as many as the checkpoint has lanes). */
+int registry_lanes_describe(struct registry *r, uint32_t first, const struct table_geometry *g);
 /** Give reserved lane lines to a component, which is shown in them (release); removing it frees
  *  them. Errors: ESTALE, EINVAL (not reserved, or owned already). */
 int registry_lanes_give(struct registry *r, uint32_t first, uint32_t count, uint64_t handle);
@@ -192,6 +197,10 @@ int registry_copy_dead(const struct registry *r, uint32_t slot, struct registry_
 /** Copy a gate whose role, epoch and generation belong together; false while it changes. Who acts
  * by `valid_until_ns` loads it (acquire) before he looks at the generation he has confirmed. */
 bool registry_gate_copy(const struct registry_gate *gate, struct registry_gate *out);
+/** Copy lane line `i` and what it belongs to; texts end, numbers may be any when the file is
+ * corrupt. False: it has no owner, or changes owners right now. */
+bool registry_lane_copy(const struct registry *r, uint32_t i, struct registry_lane *lane,
+			struct registry_checkpoint *what);
 /** Consistent copy of the status block; counts are within their arrays, strings end. Returns 0, or
  *  -HAVEN_EAGAIN when no clean view was had (the node may have died in the middle of a change). */
 int registry_copy_status(const struct registry *r, struct registry_status *out);
@@ -228,7 +237,8 @@ enum registry_finding {
 	REGISTRY_NAMED_TWICE,    /**< two entries of the index for one component */
 	REGISTRY_NOT_NAMED,      /**< more than one component that the index does not name */
 	REGISTRY_BAD_GATE,       /**< role, owner or validity of a gate */
-	REGISTRY_BAD_LANE,       /**< owner of a lane line, or fewer lines than claimed */
+	REGISTRY_BAD_LANE,       /**< owner of a lane line, what it says of its checkpoint, or fewer
+				      lines than claimed */
 	REGISTRY_BAD_EVENT,      /**< an event of unknown kind, or missing from the ring */
 	REGISTRY_BAD_CHANGE,     /**< a change of unknown kind or slot, or missing from its ring */
 	REGISTRY_BAD_COUNTER,    /**< description, place or histogram of a counter */

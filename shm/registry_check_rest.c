@@ -6,6 +6,7 @@
 
 #include "broadcast.h"
 #include "registry_check.h"
+#include "table.h"
 
 void check_status(struct check *k)
 {
@@ -116,19 +117,62 @@ void check_gates(struct check *k)
 
 /* ---- lanes and rings ------------------------------------------------------------------------- */
 
+/** What is wrong with what lane line `i` says of its checkpoint, NULL: nothing. */
+static const char *lane_fault(const struct registry_lane *lane,
+			      const struct registry_checkpoint *what)
+{
+	struct table_shape shape = {.key_bytes = what->key_bytes,
+				    .value_bytes = what->value_bytes,
+				    .capacity = what->capacity,
+				    .lanes = what->lanes,
+				    .lane_records = what->lane_records,
+				    .kind = what->kind,
+				    .mode = what->mode};
+	struct table_geometry g;
+	struct error_text error;
+
+	memcpy(shape.name, what->name, sizeof(shape.name));
+	if (table_geometry_make(&shape, &g, &error) != 0)
+		return "names a checkpoint of no possible shape";
+	if (lane->lane >= what->lanes)
+		return "has a number that its checkpoint has not";
+	if (what->lane_capacity != table_geometry_room(&g, lane->lane))
+		return "has another room than its checkpoint's shape gives it";
+	if (lane->live > what->lane_capacity || lane->dirty > lane->live)
+		return "holds more than it can";
+	return NULL;
+}
+
+/** The line is copied without a lock: what is found wrong is looked at again. */
+static const char *lane_judge(const struct check *k, uint32_t i)
+{
+	struct registry_checkpoint what;
+	struct registry_lane lane;
+
+	return registry_lane_copy(k->r, i, &lane, &what) ? lane_fault(&lane, &what) : NULL;
+}
+
 void check_lanes(struct check *k)
 {
 	for (uint32_t i = 0; i < k->r->shape.lanes; i++) {
 		uint32_t owner = load_acquire(&k->r->lanes[i].component); /* A1 */
+		const char *fault;
+		unsigned look = 0;
 
 		k->report->lanes++;
 		if (owner == REGISTRY_NONE)
 			continue;
-		if (owner < k->r->components)
-			k->lanes_of[owner]++;
-		else
+		if (owner >= k->r->components) {
 			check_found(k, REGISTRY_BAD_LANE, "lane %u names slot %u of %u", i, owner,
 				    k->r->components);
+			continue;
+		}
+		k->lanes_of[owner]++;
+		do {
+			fault = lane_judge(k, i);
+		} while (fault && check_again(k, &look));
+		if (fault)
+			check_found(k, REGISTRY_BAD_LANE, "lane %u %s", i, fault);
 	}
 }
 

@@ -4,6 +4,7 @@
  */
 #include "rcu.h"
 #include "registry_inner.h"
+#include "table.h"
 #include "words.h"
 
 void registry_status_begin(struct registry *r)
@@ -134,6 +135,7 @@ void registry_gates_free(struct registry *r, const struct registry_hot *hot)
 int registry_lanes_reserve(struct registry *r, uint32_t count)
 {
 	const struct registry_lane empty = {.component = REGISTRY_NONE};
+	const struct registry_checkpoint unnamed = {.name = ""};
 	struct registry_writer *w = r->writer;
 	uint32_t run = 0, i;
 
@@ -146,6 +148,7 @@ int registry_lanes_reserve(struct registry *r, uint32_t count)
 	for (uint32_t k = i - count; k < i; k++) {
 		w->lane[k] = (struct writer_lane){.owner = REGISTRY_NONE, .use = USE_LIVE};
 		words_store(&r->lanes[k], &empty, sizeof(empty));
+		words_store(&r->checkpoints[k], &unnamed, sizeof(unnamed));
 	}
 	return (int)(i - count);
 }
@@ -155,6 +158,40 @@ static bool lanes_in_range(const struct registry *r, uint32_t first, uint32_t co
 	return first < r->shape.lanes && count <= r->shape.lanes - first;
 }
 
+/** Are all of these reserved, and nobody's yet? */
+static bool lanes_ownerless(const struct registry *r, uint32_t first, uint32_t count)
+{
+	if (!lanes_in_range(r, first, count))
+		return false;
+	for (uint32_t i = first; i < first + count; i++) {
+		if (r->writer->lane[i].use != USE_LIVE || r->writer->lane[i].owner != REGISTRY_NONE)
+			return false;
+	}
+	return true;
+}
+
+int registry_lanes_describe(struct registry *r, uint32_t first, const struct table_geometry *g)
+{
+	const struct table_shape *s = &g->shape;
+	struct registry_checkpoint what = {.key_bytes = s->key_bytes,
+					   .value_bytes = s->value_bytes,
+					   .capacity = s->capacity,
+					   .lane_records = s->lane_records,
+					   .kind = (uint8_t)s->kind,
+					   .mode = (uint8_t)s->mode,
+					   .lanes = (uint8_t)s->lanes};
+
+	if (!lanes_ownerless(r, first, s->lanes))
+		return -HAVEN_EINVAL;
+	memcpy(what.name, s->name, sizeof(what.name));
+	for (uint32_t i = 0; i < s->lanes; i++) {
+		what.lane_capacity = table_geometry_room(g, i);
+		/* Nobody looks before the line has an owner (A1). */
+		words_store(&r->checkpoints[first + i], &what, sizeof(what));
+	}
+	return 0;
+}
+
 int registry_lanes_give(struct registry *r, uint32_t first, uint32_t count, uint64_t handle)
 {
 	struct registry_writer *w = r->writer;
@@ -162,12 +199,8 @@ int registry_lanes_give(struct registry *r, uint32_t first, uint32_t count, uint
 
 	if (slot == REGISTRY_NONE)
 		return -HAVEN_ESTALE;
-	if (!lanes_in_range(r, first, count))
+	if (!lanes_ownerless(r, first, count))
 		return -HAVEN_EINVAL;
-	for (uint32_t i = first; i < first + count; i++) {
-		if (w->lane[i].use != USE_LIVE || w->lane[i].owner != REGISTRY_NONE)
-			return -HAVEN_EINVAL;
-	}
 	for (uint32_t i = first; i < first + count; i++) {
 		w->lane[i].owner = slot;
 		store_release(&r->lanes[i].component, slot); /* A1 */

@@ -3,8 +3,8 @@
  * Layout of the registry segment: what stands in the file, byte by byte. Who may read it and how is
  * said in registry.h.
  *
- *     header | status | gates[] | lanes[] | clients[] | index[] | directory[] | events | changes |
- *     counters | hot[] | cold[]
+ *     header | status | gates[] | lanes[] | checkpoints[] | clients[] | index[] | directory[] |
+ *     events | changes | counters | hot[] | cold[]
  *
  * A component is an *object*, which is two parts under one place number: a hot line, all that a
  * look-up touches, and a cold part. An object never changes once it is published; an update fills
@@ -26,7 +26,7 @@
 #include "haven_types.h"
 
 #define REGISTRY_MAGIC 0x6e76616873686d31ull /* "1mhshavn" */
-#define REGISTRY_LAYOUT_VERSION 4u
+#define REGISTRY_LAYOUT_VERSION 5u
 #define REGISTRY_FILE "registry"
 /** A handle is (generation << REGISTRY_SLOT_BITS) | slot of the directory. */
 #define REGISTRY_SLOT_BITS 20
@@ -86,14 +86,31 @@ struct registry_lane {
 	uint16_t instance;
 	uint8_t checkpoint; /**< number of the checkpoint within the component */
 	uint8_t lane;
-	uint32_t lag_records; /**< committed minus acked, as last seen by the node */
-	uint32_t resends;
-	/* warm standby: records kept and not applied, and about how long one takes. The writer is
-	 * the node, readers are tools */
+	uint64_t committed_seq; /**< newest commit that the node has seen in the lane */
+	uint32_t lag_records;   /**< committed minus acked, as last seen by the node */
+	uint32_t live;          /**< entries (blocks) in use, as of a moment ago */
+	uint32_t dirty;         /**< of these, values that are in no record yet (mode DIRTY) */
+	uint32_t restore;       /**< in lane 0: number of the snapshot that the application is to
+				     put back, 0: none. Reader: the application's control path */
+	/* warm standby: records kept and not applied, and about how long one takes, ns */
 	uint32_t waiting_records, record_ns;
-	uint64_t pad[2];
 };
 HAVEN_STATIC_ASSERT(sizeof(struct registry_lane) == HAVEN_CACHE_LINE, "one line per lane");
+
+/** What a lane line belongs to, under the same number; every lane of a checkpoint says it. Writer:
+ *  node, while the lane line has no owner. Readers: tools, by registry_lane_copy(). */
+struct registry_checkpoint {
+	char name[HAVEN_NAME_MAX]; /**< as the application gave it, zero padded */
+	uint32_t key_bytes, value_bytes, capacity, lane_records; /**< struct table_shape */
+	uint32_t lane_capacity; /**< entries (blocks) that this lane can hold */
+	uint8_t kind;           /**< enum table_kind */
+	uint8_t mode;           /**< enum table_mode */
+	uint8_t lanes;          /**< of the checkpoint */
+	uint8_t pad8;
+	uint64_t pad;
+};
+HAVEN_STATIC_ASSERT(sizeof(struct registry_checkpoint) == HAVEN_CACHE_LINE, "one line per lane");
+HAVEN_STATIC_ASSERT(HAVEN_WORKERS_MAX <= UINT8_MAX, "lanes are counted in a byte");
 
 /** Answer to one request (request.h). Writer: node. */
 struct registry_reply {
@@ -195,9 +212,9 @@ struct registry_header {
 	char release[HAVEN_NAME_MAX];
 	uint64_t interval_ns, lease_ns, suspect_ns, guard_ns;
 	uint64_t hash_seed; /**< of names in the index */
-	uint64_t status_offset, gates_offset, lanes_offset, clients_offset, index_offset,
-		directory_offset, events_offset, changes_offset, counters_offset, hot_offset,
-		cold_offset;
+	uint64_t status_offset, gates_offset, lanes_offset, checkpoints_offset, clients_offset,
+		index_offset, directory_offset, events_offset, changes_offset, counters_offset,
+		hot_offset, cold_offset;
 	struct registry_shape shape;
 	/** The line that changes; readers look at it once per burst. */
 	_Alignas(HAVEN_CACHE_LINE) uint64_t rcu_epoch; /**< see rcu.h; starts at 1, never 0 */

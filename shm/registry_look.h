@@ -49,7 +49,8 @@ struct registry {
 	struct registry_status *status;
 	struct registry_gate *gates;
 	struct registry_lane *lanes;
-	struct registry_client *clients; /**< one line each for attached applications */
+	struct registry_checkpoint *checkpoints; /**< one per lane line */
+	struct registry_client *clients;         /**< one line each for attached applications */
 	struct event_ring *events;
 	struct broadcast *watch; /**< the ring of changes */
 	uint8_t *counters;       /**< shape.counters_bytes of them */

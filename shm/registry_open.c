@@ -23,6 +23,7 @@ static void addresses_set(struct registry *r, const struct registry_header *h)
 	r->status = (struct registry_status *)(void *)(r->base + h->status_offset);
 	r->gates = (struct registry_gate *)(void *)(r->base + h->gates_offset);
 	r->lanes = (struct registry_lane *)(void *)(r->base + h->lanes_offset);
+	r->checkpoints = (struct registry_checkpoint *)(void *)(r->base + h->checkpoints_offset);
 	r->clients = (struct registry_client *)(void *)(r->base + h->clients_offset);
 	r->index = (struct registry_bucket *)(void *)(r->base + h->index_offset);
 	r->directory = (uint32_t *)(void *)(r->base + h->directory_offset);

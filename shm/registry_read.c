@@ -168,6 +168,21 @@ bool registry_gate_copy(const struct registry_gate *gate, struct registry_gate *
 	return !(version & 1) && load_relaxed(&gate->version) == version;
 }
 
+bool registry_lane_copy(const struct registry *r, uint32_t i, struct registry_lane *lane,
+			struct registry_checkpoint *what)
+{
+	uint32_t owner = load_acquire(&r->lanes[i].component); /* A1 */
+
+	if (owner == REGISTRY_NONE)
+		return false;
+	words_load(lane, &r->lanes[i], sizeof(*lane));
+	words_load(what, &r->checkpoints[i], sizeof(*what));
+	fence_acquire();
+	what->name[sizeof(what->name) - 1] = 0;
+	/* A line is described while it has no owner. */
+	return load_relaxed(&r->lanes[i].component) == owner;
+}
+
 static void status_tidy(struct registry_status *s)
 {
 	if (s->n_nodes > HAVEN_NODES_MAX)

@@ -74,7 +74,8 @@ void registry_shape_parts(const struct registry_shape *s, struct registry_part o
 			 buckets_for(s->components) * sizeof(struct registry_bucket)},
 		{"spare", s->spare, s->spare * object},
 		{"gates", s->gates, s->gates * sizeof(struct registry_gate)},
-		{"lanes", s->lanes, s->lanes * sizeof(struct registry_lane)},
+		{"lanes", s->lanes,
+		 s->lanes * (sizeof(struct registry_lane) + sizeof(struct registry_checkpoint))},
 		{"clients", s->clients, s->clients * sizeof(struct registry_client)},
 		{"events", s->events, event_ring_bytes(s->events)},
 		{"changes", s->changes, registry_watch_bytes(s->changes)},
@@ -138,6 +139,7 @@ struct registry_header registry_layout(const struct registry_shape *shape)
 	h.status_offset = section(&end, sizeof(struct registry_status));
 	h.gates_offset = section(&end, shape->gates * sizeof(struct registry_gate));
 	h.lanes_offset = section(&end, shape->lanes * sizeof(struct registry_lane));
+	h.checkpoints_offset = section(&end, shape->lanes * sizeof(struct registry_checkpoint));
 	h.clients_offset = section(&end, shape->clients * sizeof(struct registry_client));
 	h.index_offset = section(&end, h.buckets * sizeof(struct registry_bucket));
 	h.directory_offset = section(&end, shape->components * sizeof(uint32_t));
@@ -160,6 +162,7 @@ bool registry_layout_fits(const struct registry_header *h, uint64_t bytes)
 		{h->status_offset, sizeof(struct registry_status)},
 		{h->gates_offset, s->gates * sizeof(struct registry_gate)},
 		{h->lanes_offset, s->lanes * sizeof(struct registry_lane)},
+		{h->checkpoints_offset, s->lanes * sizeof(struct registry_checkpoint)},
 		{h->clients_offset, s->clients * sizeof(struct registry_client)},
 		{h->index_offset, h->buckets * sizeof(struct registry_bucket)},
 		{h->directory_offset, s->components * sizeof(uint32_t)},

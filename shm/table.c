@@ -162,7 +162,8 @@ static bool shape_equal(const struct table_shape *a, const struct table_shape *b
 	       a->mode == b->mode;
 }
 
-int table_map(struct table *t, int fd, const struct table_shape *shape, struct error_text *error)
+static int table_map_as(struct table *t, int fd, const struct table_shape *shape, bool writable,
+			struct error_text *error)
 {
 	struct table_header header;
 	struct table_geometry g;
@@ -170,7 +171,7 @@ int table_map(struct table *t, int fd, const struct table_shape *shape, struct e
 	int status = table_geometry_make(shape, &g, error);
 
 	if (!status)
-		status = segment_map(fd, g.total_bytes, true, "the checkpoint segment", &base,
+		status = segment_map(fd, g.total_bytes, writable, "the checkpoint segment", &base,
 				     error);
 	if (status)
 		return status;
@@ -193,6 +194,17 @@ int table_map(struct table *t, int fd, const struct table_shape *shape, struct e
 	}
 	*t = (struct table){.geometry = g, .base = base, .hash_seed = header.hash_seed};
 	return 0;
+}
+
+int table_map(struct table *t, int fd, const struct table_shape *shape, struct error_text *error)
+{
+	return table_map_as(t, fd, shape, true, error);
+}
+
+int table_map_read(struct table *t, int fd, const struct table_shape *shape,
+		   struct error_text *error)
+{
+	return table_map_as(t, fd, shape, false, error);
 }
 
 void table_unmap(struct table *t)

@@ -160,6 +160,18 @@ struct table {
 /** Check a shape and compute its geometry. Errors: EINVAL with the field named. */
 int table_geometry_make(const struct table_shape *shape, struct table_geometry *out,
 			struct error_text *error);
+/** Entries (blocks) that lane `lane`, which the table has, can hold. */
+static inline uint32_t table_geometry_room(const struct table_geometry *g, unsigned lane)
+{
+	uint64_t before = (uint64_t)lane * g->lane_entries;
+
+	if (g->shape.kind != TABLE_REGION)
+		return g->lane_entries;
+	if (before >= g->shape.capacity)
+		return 0;
+	return g->shape.capacity - before < g->lane_entries ? (uint32_t)(g->shape.capacity - before)
+							    : g->lane_entries;
+}
 /** Application: make the sealed segment, formatted and empty. */
 int table_create(struct table *t, const struct table_shape *shape, int *fd,
 		 struct error_text *error);
@@ -168,6 +180,9 @@ void table_format(struct table *t, const struct table_geometry *g, void *memory,
 		  uint64_t hash_seed);
 /** Node: check seals, size, magic, version and shape of a received descriptor, then map. */
 int table_map(struct table *t, int fd, const struct table_shape *shape, struct error_text *error);
+/** Tool: the same, to be read only: whoever stores there dies of it. */
+int table_map_read(struct table *t, int fd, const struct table_shape *shape,
+		   struct error_text *error);
 void table_unmap(struct table *t);
 
 /* ---- the lane's one writer ------------------------------------------------------------------ */

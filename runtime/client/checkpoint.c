@@ -94,6 +94,7 @@ int table_announce(struct haven_table *t, struct attachment *at)
 				 "has %u",
 				 shape->lanes, first, all);
 	at->lanes[t->number] = &at->registry.lanes[first];
+	t->restore_taken = 0; /* another node counts anew */
 	return 0;
 }
 
@@ -221,7 +222,7 @@ static const struct registry_lane *lane_line(const struct haven_worker *w,
 }
 
 /* acquire: pairs with L2, the node has read the log slots up to here. */
-static uint64_t lane_consumed(const struct haven_worker *w, const struct haven_table *t)
+uint64_t checkpoint_consumed(const struct haven_worker *w, const struct haven_table *t)
 {
 	const struct registry_lane *line = lane_line(w, t);
 
@@ -233,14 +234,16 @@ int haven_put(struct haven_worker *w, struct haven_table *t, const void *key, co
 	int status = checkpoint_writable(w, t);
 
 	return status ? status
-		      : table_put(&t->table, w->reader.index, key, value, lane_consumed(w, t));
+		      : table_put(&t->table, w->reader.index, key, value,
+				  checkpoint_consumed(w, t));
 }
 
 int haven_delete(struct haven_worker *w, struct haven_table *t, const void *key)
 {
 	int status = checkpoint_writable(w, t);
 
-	return status ? status : table_delete(&t->table, w->reader.index, key, lane_consumed(w, t));
+	return status ? status
+		      : table_delete(&t->table, w->reader.index, key, checkpoint_consumed(w, t));
 }
 
 int haven_get(struct haven_worker *w, struct haven_table *t, const void *key, void *value)
@@ -256,7 +259,7 @@ int haven_get_lane(const struct haven_table *t, unsigned lane, const void *key, 
 uint64_t haven_commit(struct haven_worker *w, struct haven_table *t)
 {
 	if (checkpoint_writable(w, t) == 0) {
-		table_push(&t->table, w->reader.index, t->push_records, lane_consumed(w, t));
+		table_push(&t->table, w->reader.index, t->push_records, checkpoint_consumed(w, t));
 		return table_commit(&t->table, w->reader.index);
 	}
 	return w->reader.index < t->n_lanes ? table_committed(&t->table, w->reader.index) : 0;
@@ -323,7 +326,7 @@ int haven_region_write(struct haven_worker *w, struct haven_region *r, uint64_t 
 
 	return status ? status
 		      : table_region_write(&t->table, w->reader.index, offset, bytes, n,
-					   lane_consumed(w, t));
+					   checkpoint_consumed(w, t));
 }
 
 int haven_region_read(const struct haven_region *r, uint64_t offset, void *out, uint64_t n)

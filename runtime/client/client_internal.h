@@ -98,9 +98,10 @@ struct haven_table {
 	unsigned number; /**< in attachment.lanes */
 	unsigned instance;
 	unsigned n_lanes;
-	uint32_t warm_records; /**< as configured */
-	unsigned push_records; /**< of one commit (mode DIRTY) */
-	int fd;                /**< kept for the next node */
+	uint32_t warm_records;  /**< as configured */
+	unsigned push_records;  /**< of one commit (mode DIRTY) */
+	int fd;                 /**< kept for the next node */
+	uint32_t restore_taken; /**< number of the newest restore that was taken; under control */
 	struct table table;
 };
 
@@ -197,6 +198,8 @@ int table_announce(struct haven_table *t, struct attachment *at);
 /** May the worker write its lane of the table, as of its last poll? Its own thread; no lock.
  *  Errors: EROLE, EINVAL (table of another component, no such lane). */
 int checkpoint_writable(const struct haven_worker *w, const struct haven_table *t);
+/** Log slots of its lane up to here may be overwritten, as far as its node says. */
+uint64_t checkpoint_consumed(const struct haven_worker *w, const struct haven_table *t);
 
 /* ---- reader.c -------------------------------------------------------------------------------- */
 

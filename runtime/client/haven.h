@@ -281,6 +281,42 @@ void haven_region_span(const struct haven_region *r, unsigned lane, uint64_t *of
  *  keys are numbers of blocks, 4 bytes little-endian; nothing of it can be deleted. */
 struct haven_table *haven_region_table(struct haven_region *r);
 
+/* ---- restore: a snapshot file comes back ----------------------------------------------------- */
+
+/** Entries that one haven_restore_step() puts at most. */
+#define HAVEN_RESTORE_MAX 256u
+struct haven_restore;
+
+/**
+ * Does an operator want a snapshot restored (`havenctl checkpoint restore`) into a checkpoint of
+ * the component? `*out` is NULL when not. Otherwise the file was read and checked as a whole, and
+ * `*out` is to be given to the workers (haven_restore_step()) and then to haven_restore_finish().
+ * An application that offers this asks now and then, about once a second; it costs a look at a word
+ * per checkpoint. Control path: when something is wanted it reads the file and allocates. Errors:
+ * ECORRUPT, ESIZE, EVERSION, EINVAL (the file; whoever wants it is told), ENODE, ENOMEM,
+ * ETIMEDOUT.
+ */
+int haven_restore_wanted(struct haven_component *c, struct haven_restore **out);
+/** The same with a file of the application's own choice, at start-up for instance. */
+int haven_restore_open(struct haven_table *t, const char *path, struct haven_restore **out);
+/** The checkpoint that it goes into. */
+struct haven_table *haven_restore_table(const struct haven_restore *r);
+/**
+ * Put the next `max` entries of the worker's own lane, 1…HAVEN_RESTORE_MAX, and commit them: they
+ * are records like any others. What the file does not name stays as it is. Call once per turn,
+ * never between haven_put() and haven_commit(). Returns how many entries are left in this lane, at
+ * most INT_MAX: 0, it is done. While the lane's log is full nothing is put and it is to be called
+ * again. Errors: EROLE (not primary; it may be again), EFULL (the table has no room for more: what
+ * is left is given up), EINVAL (worker or lane of another component).
+ */
+int haven_restore_step(struct haven_worker *w, struct haven_restore *r, unsigned max);
+/**
+ * No worker uses it any more. Tells the operator how it went, and frees it. `*entries` (may be
+ * NULL): how many were put. Control path. Returns 0 when all lanes are done; else EAGAIN, it was
+ * cut short, or the error that a step has met.
+ */
+int haven_restore_finish(struct haven_restore *r, uint64_t *entries);
+
 /* ---- output commit: packets wait for the state they depend on ------------------------------- */
 
 /** What haven_hold() does when the worker's ring is full. */

@@ -30,6 +30,10 @@ enum command_kind {
 	COMMAND_SWITCHOVER,   /**< `instances`, `to` */
 	COMMAND_CONFIRM_DEAD, /**< `to`: the other voter */
 	COMMAND_FENCE,        /**< `to`: the other voter, `fence_talk` */
+	COMMAND_TABLE,        /**< reply: `reply_fd` */
+	COMMAND_RESTORE,      /**< `fd`: the snapshot; comes back when it is restored */
+	COMMAND_RESTORE_TAKE, /**< reply: `reply_fd` */
+	COMMAND_RESTORE_DONE,
 	COMMAND_PING,
 	COMMAND_HANG_UP,       /**< the client's connection has ended */
 	COMMAND_ENDED,         /**< the client's process has provably ended */
@@ -51,6 +55,8 @@ struct command {
 	int32_t pid;
 	uint64_t pid_start_ticks;
 	uint64_t retry_until_ns;
+	int fd;                 /**< COMMAND_RESTORE: the command's own */
+	int reply_fd;           /**< goes with the reply; another one's, who keeps it. -1: none */
 	struct message message; /**< request, then reply: result, text and the fields of its type */
 };
 

@@ -138,6 +138,7 @@ static void accept_one(struct control *c)
 		return;
 	}
 	*conn = (struct control_connection){.fd = fd, .pid = peer.pid};
+	conn->owner = peer.uid == 0 || peer.uid == geteuid();
 	if (control_watch_fd(c, fd, WATCH_CONNECTION, (size_t)(conn - c->connection)) != 0)
 		control_hang_up(c, conn);
 }

@@ -31,6 +31,7 @@ struct haven_node;
 struct control_connection {
 	int fd; /**< -1: free, or closed while a request is under way */
 	pid_t pid;
+	bool owner;                  /**< root, or the node's own user */
 	struct local_client *client; /**< after MESSAGE_ATTACH */
 	struct command *busy;        /**< the request under way: the next one is read after it */
 };

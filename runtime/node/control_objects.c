@@ -3,6 +3,8 @@
  * Objects that the control thread makes for the loop, from what a client sent: everything in it is
  * checked here or by what maps it.
  */
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,6 +19,8 @@ void control_table_free(struct local_table *t)
 		mirror_stage_free(&t->lane[lane].stage);
 	if (t->table.base)
 		table_unmap(&t->table);
+	if (t->read_fd >= 0)
+		close(t->read_fd);
 	free(t);
 }
 
@@ -94,6 +98,7 @@ int control_table_new(struct local_table **out, const struct message *m, int fd,
 {
 	const struct table_shape *shape = &m->u.checkpoint.shape;
 	struct local_table *t;
+	char path[32];
 	int err;
 
 	if (fd < 0)
@@ -110,6 +115,7 @@ int control_table_new(struct local_table **out, const struct message *m, int fd,
 	if (!t)
 		return error_set(error, HAVEN_ENOMEM, "no memory for another checkpoint");
 	t->instance = (uint8_t)m->u.checkpoint.instance;
+	t->read_fd = -1;
 	err = table_map(&t->table, fd, shape, error);
 	if (err) {
 		free(t);
@@ -129,6 +135,9 @@ int control_table_new(struct local_table **out, const struct message *m, int fd,
 			return error_set(error, err, "no memory for another checkpoint");
 		}
 	}
+	/* Another description of the same file: a tool that gets it cannot write by accident. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	t->read_fd = open(path, O_RDONLY | O_CLOEXEC);
 	*out = t;
 	return 0;
 }

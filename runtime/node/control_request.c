@@ -3,6 +3,7 @@
  * Requests: their form is checked here, what needs the kernel (mapping, descriptors) is done here,
  * and the rest is a command to the loop. An error of one client changes nothing for any other.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,7 @@ static struct command *command_new(struct control_connection *conn, enum command
 	command->client = conn->client;
 	command->message = *m;
 	command->message.text[0] = '\0';
+	command->fd = command->reply_fd = -1;
 	return command;
 }
 
@@ -255,6 +257,49 @@ static void request_confirm_dead(struct control *c, struct control_connection *c
 	command_send(c, conn, command);
 }
 
+/* Contents of tables are for whoever could read them in the application's memory, too. */
+static void request_of_owner(struct control *c, struct control_connection *conn, struct message *m,
+			     int fd)
+{
+	struct error_text error = {"no memory for the request"};
+	bool restore = m->type == MESSAGE_RESTORE;
+	struct command *command = NULL;
+	int err = 0;
+
+	if (!conn->owner)
+		err = error_set(&error, HAVEN_EPERM,
+				"only root and the user that runs the node may look into "
+				"checkpoints and restore them");
+	else if (restore && fd < 0)
+		err = error_set(&error, HAVEN_EINVAL, "no file came with the request");
+	if (!err)
+		command = command_new(conn, restore ? COMMAND_RESTORE : COMMAND_TABLE, m);
+	if (command && restore)
+		command->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (!command || (restore && command->fd < 0)) {
+		free(command);
+		refuse(c, conn, m, err ? err : -HAVEN_ENOMEM, &error);
+		return;
+	}
+	command_send(c, conn, command);
+}
+
+static enum command_kind kind_of(uint16_t type)
+{
+	switch (type) {
+	case MESSAGE_READY:
+		return COMMAND_READY;
+	case MESSAGE_WORKER:
+		return COMMAND_WORKER;
+	case MESSAGE_RESTORE_TAKE:
+		return COMMAND_RESTORE_TAKE;
+	case MESSAGE_RESTORE_DONE:
+		return COMMAND_RESTORE_DONE;
+	default:
+		return COMMAND_DEREGISTER;
+	}
+}
+
 static void request_plain(struct control *c, struct control_connection *conn, struct message *m,
 			  enum command_kind kind)
 {
@@ -283,6 +328,10 @@ static void request_route(struct control *c, struct control_connection *conn, st
 	case MESSAGE_CONFIRM_DEAD:
 		request_confirm_dead(c, conn, m);
 		return;
+	case MESSAGE_TABLE:
+	case MESSAGE_RESTORE:
+		request_of_owner(c, conn, m, fd);
+		return;
 	case MESSAGE_PING:
 		request_plain(c, conn, m, COMMAND_PING);
 		return;
@@ -300,10 +349,7 @@ static void request_route(struct control *c, struct control_connection *conn, st
 	else if (m->type == MESSAGE_CHECKPOINT)
 		request_checkpoint(c, conn, m, fd);
 	else
-		request_plain(c, conn, m,
-			      m->type == MESSAGE_READY    ? COMMAND_READY
-			      : m->type == MESSAGE_WORKER ? COMMAND_WORKER
-							  : COMMAND_DEREGISTER);
+		request_plain(c, conn, m, kind_of(m->type));
 }
 
 void control_request(struct control *c, struct control_connection *conn, struct message *m, int fd)
@@ -399,11 +445,15 @@ void control_returned(struct control *c, struct command *command)
 	case COMMAND_DEREGISTER:
 	case COMMAND_SWITCHOVER:
 	case COMMAND_CONFIRM_DEAD:
+	case COMMAND_TABLE:
+	case COMMAND_RESTORE:
+	case COMMAND_RESTORE_TAKE:
+	case COMMAND_RESTORE_DONE:
 	case COMMAND_PING:
 		if (try_again(c, command))
 			return;
 		conn->busy = NULL;
-		control_reply(c, conn, &command->message, -1);
+		control_reply(c, conn, &command->message, command->reply_fd);
 		break;
 	}
 	control_listen(c, conn, true);
@@ -411,5 +461,7 @@ void control_returned(struct control *c, struct command *command)
 		control_component_free(command->component);
 	if (command->table)
 		control_table_free(command->table);
+	if (command->fd >= 0)
+		close(command->fd);
 	free(command);
 }

@@ -181,6 +181,7 @@ void local_remove(struct haven_node *n, struct local_component *c)
 {
 	struct local *l = &n->local;
 
+	local_restore_drop(n, c);
 	if (c->state == LOCAL_LEAVING) {
 		local_slots_close(n, c);
 		tell_copy_lost(n, c);
@@ -238,6 +239,7 @@ void local_stop(struct haven_node *n, uint64_t now)
 {
 	struct local *l = &n->local;
 
+	local_restore_drop(n, NULL);
 	for (unsigned k = 0; k < l->n_components; k++) {
 		struct local_component *c = l->component[k];
 

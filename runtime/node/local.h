@@ -59,6 +59,7 @@ struct local_table {
 	uint8_t instance;    /**< within the component */
 	uint8_t number;      /**< within the component */
 	bool open;           /**< the brain knows its slots */
+	int read_fd;         /**< of the segment, for tools; control thread's. -1: none */
 	uint32_t lane_first; /**< first lane line in the registry */
 	uint16_t slot_first; /**< first slot of the brain */
 	uint16_t lanes;
@@ -128,6 +129,16 @@ struct local_slot {
 	uint8_t lane;
 };
 
+/** The snapshot that is being restored, one at a time. */
+struct local_restore {
+	struct command *waiting; /**< who is to be answered; NULL: nothing is being restored */
+	struct local_component *component;
+	struct local_table *table;
+	uint32_t number; /**< of this one, or the last */
+	bool taken;      /**< the application has the file */
+	uint64_t take_by_ns;
+};
+
 struct local {
 	struct light light;
 	uint32_t n_clients, n_components;
@@ -138,6 +149,7 @@ struct local {
 	struct local_slot slot[BRAIN_SLOTS_MAX];
 	struct command *switchover; /**< waits for the brain's answers */
 	uint64_t switchover_pending, switchover_until_ns;
+	struct local_restore restore;
 	char fence_word[64];                   /**< who said last that a node is dead, and why */
 	uint64_t verify_blocks;                /**< blocks of entries whose digests were sent */
 	uint64_t verify_entries, verify_wrong; /**< entries compared, and of these wrong */
@@ -230,6 +242,18 @@ void local_switchover_scan(struct haven_node *n, uint64_t now);
 /** Answer a command: 0 or a negative error with its sentence. */
 void local_answer(struct haven_node *n, struct command *c, int result, const char *text);
 
+/* ---- local_checkpoint.c ---- */
+
+/** An operator's commands: a descriptor to look into a checkpoint; have a snapshot restored. */
+void local_table_command(struct haven_node *n, struct command *c);
+void local_restore_command(struct haven_node *n, struct command *c, uint64_t now);
+/** The application's side of the second: it takes the file, it is done. */
+void local_restore_application(struct haven_node *n, struct command *c);
+/** The component leaves (NULL: all do): whoever waits for it is told. */
+void local_restore_drop(struct haven_node *n, const struct local_component *c);
+/** Answer a restore that the application does not take. */
+void local_restore_scan(struct haven_node *n, uint64_t now);
+
 /* ---- local_fence.c ---- */
 
 /** The control thread's word on the fence command, and its question whether to start it. */
@@ -264,6 +288,8 @@ void local_warm_show(struct haven_node *n, const struct local_table *t, unsigned
 void local_warm_measure(struct local_table *t, uint64_t records, uint64_t ns);
 /** Resets that waited for the baton. */
 void local_resets_scan(struct haven_node *n, struct local_component *c);
+/** Show in the registry how full the component's lanes are and how far they came. */
+void local_lanes_show(struct haven_node *n, const struct local_component *c);
 /** At a promotion: the brain is to hear of every lane anew. */
 void local_lanes_begin(struct local_component *c, unsigned i);
 /** Tell the brain what was committed in the lanes of instance `i`. Returns how many lanes moved, or

@@ -231,6 +231,16 @@ unsigned local_commands(struct haven_node *n, uint64_t now)
 		case COMMAND_FENCE:
 			local_fence(n, c, now);
 			break;
+		case COMMAND_TABLE:
+			local_table_command(n, c);
+			break;
+		case COMMAND_RESTORE:
+			local_restore_command(n, c, now);
+			break;
+		case COMMAND_RESTORE_TAKE:
+		case COMMAND_RESTORE_DONE:
+			local_restore_application(n, c);
+			break;
 		case COMMAND_PING:
 			local_answer(n, c, 0, NULL);
 			break;

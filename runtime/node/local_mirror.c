@@ -232,8 +232,38 @@ static int lane_commit(struct haven_node *n, struct local_table *t, unsigned lan
 		return -HAVEN_ECORRUPT;
 	l->committed = seq;
 	l->scan_end = end;
+	store_relaxed(&n->registry.lanes[t->lane_first + lane].committed_seq, seq);
 	loop_post(n, &e);
 	return 1;
+}
+
+/* Stored only when it differs: a worker reads the line all the time. */
+static void lane_show(struct haven_node *n, const struct local_table *t, unsigned lane)
+{
+	struct registry_lane *line = &n->registry.lanes[t->lane_first + lane];
+	uint32_t room = table_geometry_room(&t->table.geometry, lane);
+	uint32_t live = table_live(&t->table, lane), dirty = table_dirty(&t->table, lane);
+	uint64_t committed = table_committed(&t->table, lane);
+
+	/* The application's word: what it says of itself must not contradict the registry. */
+	live = live < room ? live : room;
+	dirty = dirty < live ? dirty : live;
+	if (load_relaxed(&line->dirty) > live)
+		store_relaxed(&line->dirty, dirty);
+	if (load_relaxed(&line->live) != live)
+		store_release(&line->live, live);
+	if (load_relaxed(&line->dirty) != dirty)
+		store_release(&line->dirty, dirty);
+	if (load_relaxed(&line->committed_seq) != committed)
+		store_relaxed(&line->committed_seq, committed);
+}
+
+void local_lanes_show(struct haven_node *n, const struct local_component *c)
+{
+	for (unsigned k = 0; k < c->n_tables; k++) {
+		for (unsigned lane = 0; lane < c->table[k]->lanes; lane++)
+			lane_show(n, c->table[k], lane);
+	}
 }
 
 int local_commits(struct haven_node *n, struct local_component *c, unsigned i)

@@ -198,6 +198,7 @@ static int checkpoint_place(struct haven_node *n, struct local_component *comp,
 	}
 	t->lane_first = (uint32_t)first;
 	t->number = (uint8_t)comp->n_tables;
+	HAVEN_ASSERT(registry_lanes_describe(&n->registry, t->lane_first, &t->table.geometry) == 0);
 	for (unsigned lane = 0; lane < t->lanes; lane++) {
 		struct registry_lane *line = &n->registry.lanes[t->lane_first + lane];
 

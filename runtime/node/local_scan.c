@@ -161,6 +161,7 @@ static void look_at_component(struct haven_node *n, struct local_component *c, u
 	judge_stuck(n, c, now);
 	judge_up(n, c);
 	local_resets_scan(n, c);
+	local_lanes_show(n, c);
 	loop_pump(n, now);
 	if (c->state == LOCAL_LEAVING && has_left(n, c, now)) {
 		finish_leaving(n, c, now);
@@ -249,6 +250,7 @@ unsigned local_scan(struct haven_node *n, uint64_t now)
 		l->look_ns = now + LOCAL_LOOK_NS;
 		look_at_clients(n);
 		local_switchover_scan(n, now);
+		local_restore_scan(n, now);
 	}
 	return work;
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "registry_stage.h"
+#include "table.h"
 
 /** The child's. */
 static struct yard yard;
@@ -245,6 +246,24 @@ static void run_lanes_reserve(struct crash_case *c)
 	registry_stage(c)->result = first < 0 ? first : 0;
 }
 
+/** What was said before is said anew, in another shape. */
+static void run_lanes_describe(struct crash_case *c)
+{
+	const struct table_shape shape = {.name = "counters",
+					  .kind = TABLE_REGION,
+					  .mode = TABLE_MODE_DIRTY,
+					  .key_bytes = 4,
+					  .value_bytes = 64,
+					  .capacity = 32,
+					  .lanes = yard.lanes,
+					  .lane_records = 64};
+	struct table_geometry g;
+
+	registry_stage(c)->result = table_geometry_make(&shape, &g, NULL);
+	if (registry_stage(c)->result == 0)
+		registry_stage(c)->result = registry_lanes_describe(&yard.r, yard.lane_first, &g);
+}
+
 static void run_lanes_give(struct crash_case *c)
 {
 	registry_stage(c)->result =
@@ -438,6 +457,12 @@ const struct crash_op crash_registry_ops[] = {
 	 .starts = START_ALL,
 	 .setup = setup_lanes,
 	 .run = run_lanes_reserve,
+	 .after = after_lanes,
+	 HARNESS},
+	{.name = "lanes-describe",
+	 .starts = START_ALL,
+	 .setup = setup_lanes,
+	 .run = run_lanes_describe,
 	 .after = after_lanes,
 	 HARNESS},
 	{.name = "lanes-give",

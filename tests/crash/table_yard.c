@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "table_check.h"
 #include "table_place.h"
 #include "table_stage.h"
 
@@ -478,6 +479,18 @@ static void capacity(struct crash_case *c, struct table *t)
 	audit(c, t, "used after a take-over");
 }
 
+/** What havenctl checkpoint verify would say: a death is no finding, and a take-over leaves nothing
+ *  unfinished. */
+static void verify(struct crash_case *c, const struct table *t, bool taken_over)
+{
+	struct table_report report;
+
+	CRASH_CHECK(c, table_check(t, &report, NULL, NULL) == 0 && report.findings == 0,
+		    "%s the check finds something",
+		    taken_over ? "after a take-over" : "at a death");
+	CRASH_CHECK(c, !taken_over || report.unfinished == 0, "a take-over leaves a change open");
+}
+
 void table_recover(struct crash_case *c)
 {
 	const struct table_stage *s = table_stage(c);
@@ -488,7 +501,9 @@ void table_recover(struct crash_case *c)
 	t.base = aligned_alloc(64, (bytes + 63) / 64 * 64);
 	HAVEN_ASSERT(t.base && again);
 	memcpy(t.base, yard_table.base, bytes);
+	verify(c, &t, false);
 	table_lane_begin(&t, TABLE_LANE);
+	verify(c, &t, true);
 	audit(c, &t, "after a take-over");
 	for (unsigned k = 0; k < TABLE_KEYS; k++)
 		key_judge(c, &t, k, &s->now[k], false);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "registry_stage.h"
+#include "table.h"
 
 /** Stores after which the earlier writer of START_DEAD dies: one of these. */
 #define DEATH_STORES 41u
@@ -233,12 +234,28 @@ static void known_add(struct crash_case *c, const struct registry_component *val
 		(struct known){.kind = kind, .after = kind, .values = 1, .value = {*value}};
 }
 
+/** Lane lines `first` … are those of one checkpoint. */
+static void lanes_describe(struct crash_case *c, struct yard *y, uint32_t first, uint32_t count)
+{
+	const struct table_shape shape = {.name = "flows",
+					  .key_bytes = 16,
+					  .value_bytes = 8,
+					  .capacity = 64,
+					  .lanes = count,
+					  .lane_records = 64};
+	struct table_geometry g;
+
+	CRASH_EXPECT(c, table_geometry_make(&shape, &g, NULL) == 0);
+	CRASH_EXPECT(c, registry_lanes_describe(&y->r, first, &g) == 0);
+}
+
 /** A reader is on line; a component with gates and lane lines goes, another one is replaced. */
 static void retire_some(struct crash_case *c, struct yard *y)
 {
 	struct registry_component gone, changed;
 	int first = registry_lanes_reserve(&y->r, 2);
 
+	lanes_describe(c, y, (uint32_t)first, 2);
 	CRASH_EXPECT(c, registry_lanes_give(&y->r, (uint32_t)first, 2, y->live[2]) == 0);
 	registry_stage(c)->word = y->r.header->rcu_epoch;
 	registry_get_copy(&y->r, y->live[2], &gone);
@@ -261,6 +278,7 @@ static void lanes_dress(struct crash_case *c, struct yard *y)
 		y->r.lanes[i].lag_records = i + 1;
 	}
 	CRASH_EXPECT(c, first >= 0);
+	lanes_describe(c, y, (uint32_t)first, 2);
 	if (y->n_live)
 		CRASH_EXPECT(c, registry_lanes_give(&y->r, (uint32_t)first, 2,
 						    y->live[y->n_live - 1]) == 0);
@@ -268,6 +286,7 @@ static void lanes_dress(struct crash_case *c, struct yard *y)
 	CRASH_EXPECT(c, first >= 0);
 	y->lane_first = (uint32_t)first;
 	y->lanes = c->start == START_FULL ? YARD_LANES - 2 : 3;
+	lanes_describe(c, y, y->lane_first, y->lanes);
 }
 
 void yard_make(struct crash_case *c, struct yard *y)

@@ -33,6 +33,7 @@ struct fixture {
 	int listener;
 	enum { SERVE_ACCEPT, SERVE_REFUSE, SERVE_IGNORE } serve;
 	uint8_t move_to;
+	struct registry_lane *lane; /**< two of them */
 };
 
 static const char *const names[NODES] = {"a", "b", "w"};
@@ -167,12 +168,43 @@ static void do_fencing(struct fixture *f, char **word)
 	registry_status_end(&f->registry);
 }
 
-/* component NAME READY */
+static void show_checkpoint(struct fixture *f, struct registry_component *c)
+{
+	const struct table_shape shape = {.name = "flows",
+					  .key_bytes = 12,
+					  .value_bytes = 20,
+					  .capacity = 1000,
+					  .lanes = 2,
+					  .lane_records = 64};
+	int first = registry_lanes_reserve(&f->registry, 2);
+	struct table_geometry g;
+
+	if (first < 0 || table_geometry_make(&shape, &g, NULL) ||
+	    registry_lanes_describe(&f->registry, (uint32_t)first, &g))
+		return;
+	f->lane = &f->registry.lanes[first];
+	f->lane[0].acked_seq = 1234;
+	f->lane[0].applied_seq = 1200;
+	f->lane[0].consumed_seq = 1100;
+	f->lane[0].lag_records = 3;
+	f->lane[0].waiting_records = 2000;
+	f->lane[0].record_ns = 250;
+	f->lane[0].committed_seq = 1237;
+	f->lane[0].live = 40;
+	f->lane[1].lane = 1;
+	f->lane[1].acked_seq = f->lane[1].committed_seq = 7;
+	f->lane[1].live = 2;
+	c->cold.lane_first = (uint32_t)first;
+	c->cold.lanes = 2;
+	registry_lanes_give(&f->registry, (uint32_t)first, 2, c->hot.handle);
+	registry_update(&f->registry, c, &f->rcu);
+}
+
+/* component NAME READY, with a table of two lanes */
 static void do_component(struct fixture *f, char **word)
 {
 	struct registry_component c = {.hot.instances = 1, .cold.pid = getpid()};
 	struct error_text error;
-	int lane;
 
 	snprintf(c.hot.name, sizeof(c.hot.name), "%s", word[1]);
 	snprintf(c.cold.group, sizeof(c.cold.group), "nat");
@@ -182,21 +214,7 @@ static void do_component(struct fixture *f, char **word)
 		fprintf(stderr, "%s\n", error.text);
 		exit(1);
 	}
-	lane = registry_lanes_reserve(&f->registry, 1);
-	if (lane >= 0) {
-		struct registry_lane *l = &f->registry.lanes[lane];
-
-		l->acked_seq = 1234;
-		l->applied_seq = 1200;
-		l->consumed_seq = 1100;
-		l->lag_records = 3;
-		l->waiting_records = 2000;
-		l->record_ns = 250;
-		c.cold.lane_first = (uint32_t)lane;
-		c.cold.lanes = 1;
-		registry_lanes_give(&f->registry, (uint32_t)lane, 1, c.hot.handle);
-		registry_update(&f->registry, &c, &f->rcu);
-	}
+	show_checkpoint(f, &c);
 	f->handle = c.hot.handle;
 	f->gate = c.hot.gate_first;
 	f->has_component = true;
@@ -251,6 +269,12 @@ static void do_times(struct fixture *f, char **word)
 	}
 	for (uint64_t v = strtoull(word[2], NULL, 10); v <= strtoull(word[3], NULL, 10); v++)
 		histogram_add(&h, v);
+}
+
+/* dirty N: values of lane 0 that are in no record yet */
+static void do_dirty(struct fixture *f, char **word)
+{
+	store_relaxed(&f->lane[0].dirty, (uint32_t)strtoul(word[1], NULL, 10));
 }
 
 /* remove: the component */
@@ -400,6 +424,8 @@ static void obey(struct fixture *f, const char *run_dir, char *line)
 		do_count(f, word);
 	else if (!strcmp(word[0], "times"))
 		do_times(f, word);
+	else if (!strcmp(word[0], "dirty"))
+		do_dirty(f, word);
 	else if (!strcmp(word[0], "remove"))
 		do_remove(f);
 	else if (!strcmp(word[0], "role"))

@@ -41,6 +41,8 @@ static void sections(const struct registry_header *h)
 	fuzz_section_add("counters", h->counters_offset, s->counters_bytes);
 	fuzz_section_add("hot", h->hot_offset, 20 * sizeof(struct registry_hot));
 	fuzz_section_add("cold", h->cold_offset, 20 * sizeof(struct registry_cold));
+	fuzz_section_add("checkpoints", h->checkpoints_offset,
+			 s->lanes * sizeof(struct registry_checkpoint));
 	fuzz_section_add("any", 0, h->size_bytes);
 }
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "fuzz.h"
-#include "table.h"
+#include "table_check.h"
 #include "table_place.h"
 
 #define KEY_BYTES 12u
@@ -156,8 +156,10 @@ static void write_lane(struct table *t, unsigned lane, const uint8_t *rest, size
 static void use_region(uint8_t *image, const uint8_t *rest, size_t n)
 {
 	struct table t = {.geometry = region, .base = image, .hash_seed = good.hash_seed};
+	struct table_report report;
 	uint8_t bytes[12 * 24];
 
+	table_check(&t, &report, NULL, NULL);
 	for (unsigned lane = 0; lane < 3; lane++)
 		read_lane(&t, lane);
 	table_region_read(&t, 0, bytes, sizeof(bytes));
@@ -171,6 +173,7 @@ static void use_region(uint8_t *image, const uint8_t *rest, size_t n)
 void fuzz_use(uint8_t *image, size_t size, uint8_t flags, const uint8_t *rest, size_t n)
 {
 	struct table t = {.geometry = geometry, .base = image, .hash_seed = good.hash_seed};
+	struct table_report report;
 	struct table mapped;
 
 	if (size != geometry.total_bytes)
@@ -184,6 +187,7 @@ void fuzz_use(uint8_t *image, size_t size, uint8_t flags, const uint8_t *rest, s
 		read_lane(&t, lane);
 	if (!(flags & FUZZ_CHECK))
 		return;
+	table_check(&t, &report, NULL, NULL);
 	for (unsigned lane = 0; lane < 3; lane++)
 		write_lane(&t, lane, rest, n);
 	for (unsigned lane = 0; lane < 2; lane++)

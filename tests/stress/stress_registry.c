@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "stress_registry.h"
+#include "table.h"
 
 struct registry node;
 uint64_t reader_word[2];
@@ -99,12 +100,22 @@ static void tell(uint64_t number)
 
 static void lanes(struct stress *s, struct prng *random, unsigned name)
 {
+	static const struct table_shape shape = {.name = "flows",
+						 .key_bytes = 16,
+						 .value_bytes = 8,
+						 .capacity = 64,
+						 .lanes = 1,
+						 .lane_records = 64};
+	struct table_geometry g;
 	int first = registry_lanes_reserve(&node, 1 + (uint32_t)prng_below(random, 3));
 
 	if (first < 0)
 		return;
 	/* Only those of a component that goes come back by themselves. */
 	if (name >= STEADY && handle[name] && prng_below(random, 2)) {
+		if (table_geometry_make(&shape, &g, NULL) != 0 ||
+		    registry_lanes_describe(&node, (uint32_t)first, &g) != 0)
+			stress_fail(s, "a reserved lane line could not be described");
 		if (registry_lanes_give(&node, (uint32_t)first, 1, handle[name]) != 0)
 			stress_fail(s, "a reserved lane line was refused");
 		registry_lanes_release(&node, (uint32_t)first + 1, 2, &rcu);

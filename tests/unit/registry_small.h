@@ -13,6 +13,7 @@
 
 #include "rcu.h"
 #include "registry.h"
+#include "table.h"
 
 #define SMALL_COMPONENTS 20u
 #define SMALL_GATES 8u
@@ -50,6 +51,22 @@ static inline void small_drop(void)
 	registry_destroy(&node);
 	unlink(small_file);
 	rmdir(small_dir);
+}
+
+/** Reserved lane lines `first` … are those of one table, and shown to be `handle`'s. */
+static inline void small_lanes(uint32_t first, uint32_t count, uint64_t handle)
+{
+	const struct table_shape shape = {.name = "flows",
+					  .key_bytes = 16,
+					  .value_bytes = 8,
+					  .capacity = 100,
+					  .lanes = count,
+					  .lane_records = 64};
+	struct table_geometry g;
+
+	cr_assert_eq(table_geometry_make(&shape, &g, &error), 0, "%s", error.text);
+	cr_assert_eq(registry_lanes_describe(&node, first, &g), 0);
+	cr_assert_eq(registry_lanes_give(&node, first, count, handle), 0);
 }
 
 static inline struct registry_component small_component(const char *name, uint16_t instances)

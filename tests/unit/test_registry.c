@@ -303,12 +303,13 @@ Test(registry, open_refuses_what_it_does_not_know_and_says_why)
 	cr_assert_eq(CHANGED(magic, 5), -HAVEN_ECORRUPT);
 	cr_assert_eq(CHANGED(layout_version, 77), -HAVEN_EVERSION);
 	cr_assert_not_null(strstr(error.text, "77"), "%s", error.text);
-	cr_assert_not_null(strstr(error.text, "knows 4"), "%s", error.text);
+	cr_assert_not_null(strstr(error.text, "knows 5"), "%s", error.text);
 	cr_assert_eq(CHANGED(size_bytes, 1), -HAVEN_ESIZE);
 	cr_assert_eq(CHANGED(header_bytes, 8), -HAVEN_ECORRUPT);
 	cr_assert_eq(CHANGED(status_offset, 1ull << 40), -HAVEN_ECORRUPT);
 	cr_assert_eq(CHANGED(gates_offset, UINT64_MAX - 63), -HAVEN_ECORRUPT);
 	cr_assert_eq(CHANGED(lanes_offset, 4097), -HAVEN_ECORRUPT, "unaligned");
+	cr_assert_eq(CHANGED(checkpoints_offset, 1ull << 40), -HAVEN_ECORRUPT);
 	cr_assert_eq(CHANGED(index_offset, 0), -HAVEN_ECORRUPT, "inside the header");
 	cr_assert_eq(CHANGED(buckets, 1000), -HAVEN_ECORRUPT);
 	cr_assert_eq(CHANGED(buckets, 0), -HAVEN_ECORRUPT);

@@ -16,6 +16,7 @@
 #include "registry.h"
 #include "registry_check.h"
 #include "step.h"
+#include "table.h"
 
 FAULT(void *, NULL, malloc, (size_t bytes), (bytes))
 FAULT(void *, NULL, calloc, (size_t n, size_t bytes), (n, bytes))
@@ -68,6 +69,25 @@ static void make(void)
 	cr_assert_eq(registry_open(&reader, run_dir, &error), 0, "%s", error.text);
 	handle[0] = add("a", 2);
 	handle[1] = add("b", 1);
+}
+
+/** Lane lines 0 and 1 are those of a region of "a": five blocks, three of them in lane 0. */
+static void give_lanes(void)
+{
+	const struct table_shape shape = {.name = "flows",
+					  .kind = TABLE_REGION,
+					  .key_bytes = 4,
+					  .value_bytes = 64,
+					  .capacity = 5,
+					  .lanes = 2,
+					  .lane_records = 64};
+	struct table_geometry g;
+
+	cr_assert_eq(table_geometry_make(&shape, &g, &error), 0, "%s", error.text);
+	cr_assert_eq(registry_lanes_reserve(&node, 2), 0);
+	cr_assert_eq(registry_lanes_describe(&node, 0, &g), 0);
+	node.lanes[1].lane = 1;
+	cr_assert_eq(registry_lanes_give(&node, 0, 2, handle[0]), 0);
 }
 
 static void drop(void)
@@ -215,8 +235,7 @@ Test(registry_check, a_whole_registry_has_no_findings_and_all_of_it_was_looked_a
 	cr_assert_eq(registry_remove(&node, handle[1], &rcu), 0);
 	add("c", 0);
 	add("d", 0);
-	cr_assert_geq(registry_lanes_reserve(&node, 2), 0);
-	cr_assert_eq(registry_lanes_give(&node, 0, 2, handle[0]), 0);
+	give_lanes();
 	cr_assert_eq(check(), 0, "%s", sentences);
 	cr_assert_eq(report.unfinished, 0, "%s", sentences);
 	cr_assert_eq(report.components, 3);
@@ -424,6 +443,43 @@ Test(registry_check, gates_that_a_death_left_are_those_of_one_component)
 Test(registry_check, a_lane_of_a_slot_that_does_not_exist)
 {
 	FINDS(REGISTRY_BAD_LANE, node.lanes[3].component = 20);
+}
+
+Test(registry_check, a_lane_that_no_checkpoint_can_have)
+{
+	FINDS(REGISTRY_BAD_LANE, give_lanes(), node.checkpoints[0].name[0] = 0);
+	FINDS(REGISTRY_BAD_LANE, give_lanes(), node.checkpoints[0].kind = TABLE_KIND_COUNT);
+	FINDS(REGISTRY_BAD_LANE, give_lanes(), node.checkpoints[0].mode = TABLE_MODE_COUNT);
+	FINDS(REGISTRY_BAD_LANE, give_lanes(), node.checkpoints[0].key_bytes = 0);
+	FINDS(REGISTRY_BAD_LANE, give_lanes(), node.checkpoints[0].lanes = 0);
+	FINDS(REGISTRY_BAD_LANE, give_lanes(), node.checkpoints[1].lane_records = 65);
+	FINDS(REGISTRY_BAD_LANE, give_lanes(), node.checkpoints[1].lane_capacity = 3);
+	FINDS(REGISTRY_BAD_LANE, give_lanes(), node.lanes[1].lane = 2);
+	FINDS(REGISTRY_BAD_LANE, give_lanes(), node.lanes[1].live = 3);
+	FINDS(REGISTRY_BAD_LANE, give_lanes(), node.lanes[0].dirty = 1);
+	drop();
+	make();
+	give_lanes();
+	node.lanes[1].live = node.lanes[1].dirty = 2;
+	cr_assert_eq(check(), 0, "%s", sentences);
+	/* Nobody looks at the description of a line without an owner. */
+	memset(&node.checkpoints[2], 0xff, sizeof(node.checkpoints[2]));
+	cr_assert_eq(check(), 0, "%s", sentences);
+}
+
+static void lane_mended(unsigned times)
+{
+	(void)times;
+	node.lanes[1].live = 2;
+}
+
+Test(registry_check, a_lane_that_changes_meanwhile_is_looked_at_again)
+{
+	give_lanes();
+	node.lanes[1].live = 3;
+	yielded = lane_mended;
+	cr_assert_eq(check(), 0, "%s", sentences);
+	yielded = NULL;
 }
 
 /* ---- rings and counters ---------------------------------------------------------------------- */

@@ -160,7 +160,7 @@ Test(registry_file, without_room_it_says_what_is_needed_what_is_free_and_what_ta
 	config.shape.lanes = 32768;
 	cr_assert_eq(registry_create(&node, place, &config, &error), -HAVEN_ENOMEM);
 	cr_assert_not_null(strstr(error.text, "1.0 MiB are free"), "%s", error.text);
-	cr_assert_not_null(strstr(error.text, "(lanes takes 2.0 MiB of it)"), "%s", error.text);
+	cr_assert_not_null(strstr(error.text, "(lanes takes 4.0 MiB of it)"), "%s", error.text);
 	snprintf(path, sizeof(path), "%s/registry.new", place);
 	cr_assert_neq(lstat(path, &st), 0, "nothing is left behind");
 }

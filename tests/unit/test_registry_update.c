@@ -216,6 +216,59 @@ Test(registry_update, lane_lines_go_to_living_components_and_once_only)
 	cr_assert_eq(reader.lanes[1].component, REGISTRY_NONE);
 }
 
+Test(registry_update, lane_lines_say_what_they_belong_to)
+{
+	struct registry_checkpoint what;
+	struct registry_lane lane;
+	uint64_t handle = small_add("a", 0);
+
+	cr_assert_eq(registry_lanes_reserve(&node, 4), 0);
+	cr_assert_not(registry_lane_copy(&reader, 0, &lane, &what), "nobody's");
+	small_lanes(1, 2, handle);
+	cr_assert(registry_lane_copy(&reader, 1, &lane, &what));
+	cr_assert_str_eq(what.name, "flows");
+	cr_assert_eq(what.key_bytes, 16);
+	cr_assert_eq(what.value_bytes, 8);
+	cr_assert_eq(what.capacity, 100);
+	cr_assert_eq(what.lanes, 2);
+	cr_assert_eq(what.lane_records, 64);
+	cr_assert_eq(what.lane_capacity, 50);
+	cr_assert_eq(lane.component, registry_slot_of(handle));
+	memset(node.checkpoints[2].name, 'x', HAVEN_NAME_MAX);
+	cr_assert(registry_lane_copy(&reader, 2, &lane, &what));
+	cr_assert_eq(strlen(what.name), HAVEN_NAME_MAX - 1, "it ends");
+}
+
+Test(registry_update, only_reserved_lane_lines_without_an_owner_are_described)
+{
+	struct table_shape shape = {.name = "r",
+				    .kind = TABLE_REGION,
+				    .key_bytes = 4,
+				    .value_bytes = 8,
+				    .capacity = 9,
+				    .lanes = 8,
+				    .lane_records = 64};
+	uint64_t handle = small_add("a", 0);
+	struct table_geometry g;
+
+	cr_assert_eq(table_geometry_make(&shape, &g, &error), 0, "%s", error.text);
+	cr_assert_eq(registry_lanes_describe(&node, 0, &g), -HAVEN_EINVAL, "not reserved");
+	cr_assert_eq(registry_lanes_reserve(&node, 8), 0);
+	cr_assert_eq(registry_lanes_describe(&node, 1, &g), -HAVEN_EINVAL, "too few");
+	cr_assert_eq(registry_lanes_describe(&node, SMALL_LANES, &g), -HAVEN_EINVAL);
+	cr_assert_eq(registry_lanes_describe(&node, 0, &g), 0);
+	/* Two blocks a lane, but the fifth has the last one and those after it none. */
+	cr_assert_eq(reader.checkpoints[3].lane_capacity, 2);
+	cr_assert_eq(reader.checkpoints[4].lane_capacity, 1);
+	cr_assert_eq(reader.checkpoints[7].lane_capacity, 0);
+	cr_assert_eq(registry_lanes_give(&node, 0, 8, handle), 0);
+	cr_assert_eq(registry_lanes_describe(&node, 0, &g), -HAVEN_EINVAL, "has an owner");
+	/* Who reserves them next finds nothing of it. */
+	small_remove(handle);
+	cr_assert_eq(registry_lanes_reserve(&node, 8), 0);
+	cr_assert_eq(reader.checkpoints[0].name[0], 0);
+}
+
 /* ---- status ---------------------------------------------------------------------------------- */
 
 Test(registry_update, a_status_is_shown_as_a_whole_under_a_new_version)
