@@ -82,7 +82,7 @@ struct message {
 		} table;
 		struct {
 			char instance[HAVEN_NAME_MAX], name[HAVEN_NAME_MAX]; /**< command */
-			uint32_t number;  /**< take, done: of the restore; registry_lane.restore */
+			uint32_t number;  /**< take, done: registry_checkpoint.restore */
 			int32_t result;   /**< done */
 			uint64_t entries; /**< done, and in the reply to the command */
 			char why[128];    /**< done: the sentence of a failure */

@@ -90,10 +90,9 @@ struct registry_lane {
 	uint32_t lag_records;   /**< committed minus acked, as last seen by the node */
 	uint32_t live;          /**< entries (blocks) in use, as of a moment ago */
 	uint32_t dirty;         /**< of these, values that are in no record yet (mode DIRTY) */
-	uint32_t restore;       /**< in lane 0: number of the snapshot that the application is to
-				     put back, 0: none. Reader: the application's control path */
 	/* warm standby: records kept and not applied, and about how long one takes, ns */
 	uint32_t waiting_records, record_ns;
+	uint32_t pad;
 };
 HAVEN_STATIC_ASSERT(sizeof(struct registry_lane) == HAVEN_CACHE_LINE, "one line per lane");
 
@@ -107,7 +106,9 @@ struct registry_checkpoint {
 	uint8_t mode;           /**< enum table_mode */
 	uint8_t lanes;          /**< of the checkpoint */
 	uint8_t pad8;
-	uint64_t pad;
+	uint32_t restore; /**< of lane 0, at any time: number of the snapshot that the application
+			       is to put back, 0: none. Reader: its control path */
+	uint32_t pad32;
 };
 HAVEN_STATIC_ASSERT(sizeof(struct registry_checkpoint) == HAVEN_CACHE_LINE, "one line per lane");
 HAVEN_STATIC_ASSERT(HAVEN_WORKERS_MAX <= UINT8_MAX, "lanes are counted in a byte");

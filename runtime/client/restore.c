@@ -181,8 +181,9 @@ int haven_restore_wanted(struct haven_component *c, struct haven_restore **out)
 	*out = NULL;
 	pthread_mutex_lock(&h->control);
 	for (struct haven_table *t = c->tables; t && !status && !*out; t = t->next) {
+		const struct registry *r = &h->now->registry;
 		const struct registry_lane *line = load_relaxed(&h->now->lanes[t->number]);
-		uint32_t number = line ? load_acquire(&line->restore) : 0;
+		uint32_t number = line ? load_acquire(&r->checkpoints[line - r->lanes].restore) : 0;
 
 		/* Taken before, and still being put: the node says so. */
 		if (number && number != t->restore_taken) {

@@ -108,7 +108,7 @@ void local_restore_command(struct haven_node *n, struct command *c, uint64_t now
 	r->taken = false;
 	r->take_by_ns = now + TAKE_NS;
 	r->number = r->number == UINT32_MAX ? 1 : r->number + 1;
-	store_release(&n->registry.lanes[t->lane_first].restore, r->number);
+	store_release(&n->registry.checkpoints[t->lane_first].restore, r->number);
 }
 
 /* Answer the operator. Whoever comes later with this number is told that nobody waits. */
@@ -117,7 +117,7 @@ static void restore_end(struct haven_node *n, int result, const char *text)
 	struct local_restore *r = &n->local.restore;
 	struct command *c = r->waiting;
 
-	store_release(&n->registry.lanes[r->table->lane_first].restore, 0);
+	store_release(&n->registry.checkpoints[r->table->lane_first].restore, 0);
 	r->waiting = NULL;
 	local_answer(n, c, result, text);
 }
