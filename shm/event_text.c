@@ -56,6 +56,7 @@ static const char *const kind_names[] = {
 	[EVENT_FENCE_STARTED] = "fence-started",
 	[EVENT_FENCE_DONE] = "fence-done",
 	[EVENT_FENCE_FAILED] = "fence-failed",
+	[EVENT_LEFT] = "left",
 };
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(kind_names) == EVENT_KIND_COUNT, "a label for every kind");
 
@@ -74,6 +75,7 @@ static const char *const reason_names[] = {
 	"a secondary caught up",
 	"a secondary fell behind or left",
 	"no copy of the state is left",
+	"a node ends in order",
 };
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(reason_names) == EVENT_REASON_COUNT, "a phrase for each");
 
@@ -282,6 +284,11 @@ static bool say_cluster(struct sentence *s, const struct event *e, const struct 
 		break;
 	case EVENT_NODE_STOP:
 		say(s, "node %s stopped in order", node.text);
+		break;
+	case EVENT_LEFT:
+		say(s, "node %s has left in order: it holds nothing", node.text);
+		if (e->b)
+			say(s, ", after %s", time_word(e->b).text);
 		break;
 	case EVENT_PEER_UP:
 		say(s, "peer %s is heard", node.text);

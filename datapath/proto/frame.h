@@ -45,6 +45,8 @@ enum beat_flags {
 	BEAT_GRANT = 1 << 0,   /**< the echo is also a promise: the receiver's lease may count it */
 	BEAT_AMNESIC = 1 << 1, /**< no memory, silence over: ready to take part in a formation */
 	BEAT_WITNESS = 1 << 2, /**< hosts no components */
+	BEAT_LEAVING = 1 << 3, /**< is giving everything away, to end */
+	BEAT_LEFT = 1 << 4,    /**< this life holds, grants and votes nothing any more */
 };
 
 struct frame_beat {

@@ -174,7 +174,8 @@ static void peer_judge_link(struct peer *p, unsigned i, const struct peer_terms 
 
 struct peer_changes peer_judge(struct peer *p, const struct peer_terms *t, uint64_t run)
 {
-	bool alive = p->incarnation && p->seq_in && peer_heard(p->heard_run, run, t->suspect_ns);
+	bool alive = p->incarnation && p->seq_in && !peer_has_left(p) &&
+		     peer_heard(p->heard_run, run, t->suspect_ns);
 	struct peer_changes changes = {.alive = alive != p->alive};
 
 	p->alive = alive;

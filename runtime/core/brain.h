@@ -69,6 +69,7 @@ enum brain_event_kind {
 	BRAIN_FENCED,      /**< somebody outside says that the life `seq` of `node` has ended,
 				seen from epoch `epoch`; `count`: enum brain_proof */
 	BRAIN_SWITCHOVER,  /**< operator: move `instance` to `node` (HAVEN_NODE_NONE: any) */
+	BRAIN_LEAVE,       /**< the program is to end: give everything away, then say so */
 };
 
 struct brain_event {
@@ -127,6 +128,7 @@ enum brain_note {
 	NOTE_PEER_HELD,
 	NOTE_FENCED,        /**< a: its life, b: enum brain_proof */
 	NOTE_FENCE_REVOKED, /**< a: its life, which goes on */
+	NOTE_LEFT,          /**< node: ended in order; a: its life, b (own end): it took ns */
 	NOTE_COUNT
 };
 
@@ -143,6 +145,7 @@ enum brain_reason {
 	REASON_IN_SYNC,        /**< a secondary caught up */
 	REASON_OUT_OF_SYNC,    /**< a secondary fell behind or left */
 	REASON_STATE_LOST,     /**< no copy is left anywhere */
+	REASON_LEAVING,        /**< a node ends in order */
 	REASON_COUNT
 };
 const char *brain_reason_name(unsigned reason);
@@ -191,6 +194,10 @@ struct brain_peer_status {
 const struct view *brain_view(const struct brain *b);
 uint64_t brain_lease_until(const struct brain *b);
 bool brain_admitted(const struct brain *b); /**< this voter has memory and a vote */
+/** After BRAIN_LEAVE: nothing is held here and the peers have been told: the program may end. */
+bool brain_left(const struct brain *b);
+/** How long after BRAIN_LEAVE a role may take to find its successor, at most. */
+uint64_t brain_leave_limit_ns(const struct brain_config *c);
 enum haven_role brain_role(const struct brain *b, unsigned instance);
 /** True when this brain holds `instance` and may act at `now`: role, start and lease. */
 bool brain_may_act(const struct brain *b, unsigned instance, uint64_t now);

@@ -7,6 +7,7 @@
  *   brain_mirror.c  sessions, acknowledgements, replicas
  *   brain_copies.c  what a new view means for the copies
  *   brain_fence.c   the vote of a node that was proven dead from outside
+ *   brain_leave.c   an orderly end
  */
 #ifndef HAVEN_BRAIN_INTERNAL_H
 #define HAVEN_BRAIN_INTERNAL_H
@@ -71,6 +72,10 @@ struct brain {
 	uint8_t target[HAVEN_INSTANCES_MAX];
 	uint8_t fenced_node;  /**< valid while fenced_life is not 0 */
 	uint64_t fenced_life; /**< incarnation that has ended, by a proof from outside */
+	bool leaving, left;   /**< asked to end; has said that it did, which is final */
+	uint64_t leaving_since_ns;
+	uint64_t may_emit;    /**< bit per instance: was primary, gate not known to be shut */
+	unsigned left_rounds; /**< rounds of beats that said so */
 	bool lease_held;
 	uint64_t lease_told_ns;
 
@@ -184,6 +189,15 @@ uint32_t brain_fenced(const struct brain *b);
 void brain_fence_on_proof(struct brain *b, const struct brain_event *e, struct brain_outputs *out);
 /** A frame of the established life of `node` was taken. */
 void brain_fence_on_heard(struct brain *b, unsigned node, struct brain_outputs *out);
+
+/** The node has said itself that this life of it has ended. */
+void brain_fence_by_word(struct brain *b, unsigned node);
+
+/* ---- brain_leave.c ---- */
+void brain_leave_on_ask(struct brain *b);
+void brain_leave_progress(struct brain *b, struct brain_outputs *out);
+/** A new beat of `node` was taken. */
+void brain_leave_on_beat(struct brain *b, unsigned node);
 
 /* ---- brain_copies.c ---- */
 void brain_mirror_on_commit(struct brain *b, const struct view *was, struct brain_outputs *out);

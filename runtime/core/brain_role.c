@@ -8,6 +8,7 @@
  *   - the component died or was declared unfit: its gate is shut, and when the caller is certain
  *     that it can emit nothing (BRAIN_GATE_CLOSED) the role is released;
  *   - switchover: as before, and what it had committed is acknowledged by the in-sync set first.
+ *     A node that ends does the same, and goes all the same when that takes too long.
  */
 #include "brain_internal.h"
 
@@ -66,6 +67,8 @@ static void brain_tell_role(struct brain *b, unsigned i, enum haven_role role,
 	o->valid_until_ns = role == HAVEN_PRIMARY ? b->lease.until_ns : 0;
 	if (role != HAVEN_PRIMARY && !brain_closing_gate(b, i))
 		b->watched &= ~instance_bit(i);
+	if (role == HAVEN_PRIMARY)
+		b->may_emit |= instance_bit(i);
 	b->role[i] = (uint8_t)role;
 	b->role_epoch[i] = b->agree.view.epoch;
 }
@@ -103,6 +106,9 @@ static void brain_progress_closing(struct brain *b, unsigned i, struct brain_out
 			brain_reopen(b, i);
 		return;
 	}
+	if (c->reason == REASON_LEAVING && c->shut && !brain_mirror_drained(b, i) &&
+	    b->now - c->since_ns <= b->config.mirror_timeout_ns)
+		return;
 	if (c->shut)
 		brain_release(b, i, (enum brain_reason)c->reason, true, out);
 }
@@ -132,6 +138,8 @@ static void brain_refresh_instance(struct brain *b, unsigned i, struct brain_out
 	if (brain_holds(b, i) && !(b->up & (b->complete | b->afresh) & instance_bit(i)) &&
 	    !(b->released & instance_bit(i)))
 		brain_close(b, i, REASON_COMPONENT_DEAD, out);
+	if (b->leaving && brain_holds(b, i) && !(b->released & instance_bit(i)))
+		brain_close(b, i, REASON_LEAVING, out);
 	brain_progress_closing(b, i, out);
 	want = brain_role_wanted(b, i);
 	while ((enum haven_role)b->role[i] != want) {
@@ -203,6 +211,7 @@ void brain_role_on_gate_closed(struct brain *b, unsigned i, struct brain_outputs
 {
 	HAVEN_ASSERT(i < b->config.n_instances);
 	b->closing[i].shut = true;
+	b->may_emit &= ~instance_bit(i);
 	b->watched &= ~instance_bit(i);
 	brain_progress_closing(b, i, out);
 }
@@ -230,6 +239,8 @@ static const char *brain_switchover_refusal(const struct brain *b, unsigned i, u
 		return "this node holds the instance but is not serving it now";
 	if (b->closing[i].reason != REASON_NONE)
 		return "the instance is being moved already";
+	if (b->leaving)
+		return "this node is ending and gives everything away";
 	if (*to == b->config.self)
 		return "this node serves the instance already";
 	if (*to == HAVEN_NODE_NONE) {

@@ -28,6 +28,8 @@
 #define INCARNATION_RANDOM_BITS 20
 #define EPOCH_CLOCK_SHIFT 10
 #define CHECK_WINDOWS 5
+/* Time for the last word, in heartbeats. */
+#define LEAVE_BEATS 16u
 #define CHECK_WINDOW_NS (20 * NSEC_PER_MSEC)
 #define START_WINDOW_NS (4 * NSEC_PER_MSEC)
 
@@ -420,17 +422,32 @@ unsigned haven_node_poll(struct haven_node *n)
 	return loop_turn(n);
 }
 
+void haven_node_leave(struct haven_node *n)
+{
+	const struct brain_event leave = {.kind = BRAIN_LEAVE};
+	uint64_t until = clock_now_ns() + 2 * brain_leave_limit_ns(&n->brain_config) +
+			 LEAVE_BEATS * n->brain_config.interval_ns;
+
+	loop_post(n, &leave);
+	while (!brain_left(n->brain) && clock_now_ns() < until &&
+	       load_relaxed(&n->stop) != NODE_STOP_NOW) {
+		if (loop_turn(n) == 0 && !settings_now(n)->busy)
+			sched_yield();
+	}
+}
+
 void haven_node_run(struct haven_node *n)
 {
 	while (!load_relaxed(&n->stop)) {
 		if (loop_turn(n) == 0 && !settings_now(n)->busy)
 			sched_yield();
 	}
+	haven_node_leave(n);
 }
 
 void haven_node_stop(struct haven_node *n)
 {
-	store_relaxed(&n->stop, 1);
+	store_relaxed(&n->stop, load_relaxed(&n->stop) ? NODE_STOP_NOW : NODE_STOP);
 }
 
 void haven_node_reload(struct haven_node *n)

@@ -190,6 +190,16 @@ static void fault_fence(struct sim_world *w, unsigned node, uint64_t down)
 		     node, SIM_NONE, n->life);
 }
 
+/* Now and then all of them: somebody ends the whole cluster. */
+static void fault_leave(struct sim_world *w, unsigned node, uint64_t down)
+{
+	bool all = prng_below(&w->prng, 4) == 0;
+
+	for (unsigned n = 0; n < w->options.nodes; n++)
+		if (n == node || all)
+			sim_node_leave(w, &w->node[n], down);
+}
+
 /* As after a cut of the power: nearly everybody forgets. */
 static void fault_outage(struct sim_world *w)
 {
@@ -254,6 +264,9 @@ static void fault_now(struct sim_world *w, enum sim_fault fault, unsigned node, 
 	case SIM_FAULT_FENCE:
 		fault_fence(w, node, span);
 		break;
+	case SIM_FAULT_LEAVE:
+		fault_leave(w, node, span);
+		break;
 	case SIM_FAULT_LOSS:
 	case SIM_FAULT_DUPLICATE:
 	case SIM_FAULT_LATE:
@@ -287,6 +300,8 @@ void sim_fault_end(struct sim_world *w)
 		struct sim_node *n = &w->node[k];
 
 		n->paused_until = n->deaf_until = 0;
+		if (n->leave_asked || n->leaving)
+			sim_node_crash(w, n, false, 0);
 		sim_node_woken(w, n);
 		if (!n->up) {
 			sim_node_start(w, n); /* starts its applications too */

@@ -293,6 +293,14 @@ Test(events, news_of_a_fence_command_say_what_it_said)
 			 "status 3: no route)");
 }
 
+Test(events, an_orderly_end_is_told_with_its_duration_where_it_is_known)
+{
+	cr_expect_str_eq(sentence((struct event){.kind = EVENT_LEFT, .node = 0}),
+			 "node alpha has left in order: it holds nothing");
+	cr_expect_str_eq(sentence((struct event){.kind = EVENT_LEFT, .node = 0, .b = 4000000}),
+			 "node alpha has left in order: it holds nothing, after 4 ms");
+}
+
 Test(events, a_worker_that_polls_again_is_told_with_how_long_it_did_not)
 {
 	cr_expect_str_eq(sentence((struct event){
