@@ -2,6 +2,7 @@
 /*
  * Labels and sentences of events. A sentence names who, what and the number that decided.
  */
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -57,6 +58,9 @@ static const char *const kind_names[] = {
 	[EVENT_FENCE_DONE] = "fence-done",
 	[EVENT_FENCE_FAILED] = "fence-failed",
 	[EVENT_LEFT] = "left",
+	[EVENT_CLOCK_STOOD] = "clock-stood",
+	[EVENT_CLOCK_BAD] = "clock-bad",
+	[EVENT_CLOCK_GOOD] = "clock-good",
 };
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(kind_names) == EVENT_KIND_COUNT, "a label for every kind");
 
@@ -76,6 +80,7 @@ static const char *const reason_names[] = {
 	"a secondary fell behind or left",
 	"no copy of the state is left",
 	"a node ends in order",
+	"the holder cannot trust its clock",
 };
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(reason_names) == EVENT_REASON_COUNT, "a phrase for each");
 
@@ -284,6 +289,22 @@ static bool say_cluster(struct sentence *s, const struct event *e, const struct 
 		break;
 	case EVENT_NODE_STOP:
 		say(s, "node %s stopped in order", node.text);
+		break;
+	case EVENT_CLOCK_STOOD:
+		say(s,
+		    "the clock stood still for %s (machine suspended or paused): every role is "
+		    "given up",
+		    time_word(e->a).text);
+		break;
+	case EVENT_CLOCK_BAD:
+		say(s,
+		    "the clocks disagree by %" PRIu64 " ppm (bound %" PRIu64
+		    "): no role is taken here",
+		    e->a, e->b);
+		break;
+	case EVENT_CLOCK_GOOD:
+		say(s, "the clocks agree again within %" PRIu64 " ppm (bound %" PRIu64 ")", e->a,
+		    e->b);
 		break;
 	case EVENT_LEFT:
 		say(s, "node %s has left in order: it holds nothing", node.text);

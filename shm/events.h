@@ -69,8 +69,12 @@ enum event_kind {
 	EVENT_FENCE_DONE,      /**< node: the command says that it did it, in b ns; a = its life */
 	EVENT_FENCE_FAILED,    /**< node: it did not; a = its life, b = ns until it is tried again;
 				    detail = how it ended and the last line of its output */
-	EVENT_LEFT, /**< node: ended in order, holds nothing; a = its life, b = it took ns
-			 (this node's own end only) */
+	EVENT_LEFT,        /**< node: ended in order, holds nothing; a = its life, b = it took ns
+				(this node's own end only) */
+	EVENT_CLOCK_STOOD, /**< node: its clock stood still, machine suspended or paused; a = for ns
+			    */
+	EVENT_CLOCK_BAD,   /**< node: clocks disagree by a ppm, more than b; takes no role */
+	EVENT_CLOCK_GOOD,  /**< node: they agree again */
 	EVENT_KIND_COUNT
 };
 
@@ -117,7 +121,7 @@ const char *event_severity_name(unsigned severity);
  *  same order as enum brain_reason), as a phrase; never NULL. */
 const char *event_reason_name(uint64_t reason);
 /** Number of reasons that have a phrase. */
-#define EVENT_REASON_COUNT 12
+#define EVENT_REASON_COUNT 13
 /** Names a text renderer may need; any may be NULL. */
 struct event_names {
 	const char *(*node)(void *context, unsigned node);

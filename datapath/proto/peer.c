@@ -73,7 +73,7 @@ static void peer_take_beat(struct peer *p, const struct frame_beat *beat, uint64
 	if (beat->echo && beat->echo <= p->seq_out && p->seq_out - beat->echo < PEER_SENT_SLOTS) {
 		uint64_t trip = now - p->sent_ns[beat->echo % PEER_SENT_SLOTS];
 
-		if (trip > beat->echo_hold_ns)
+		if (trip < now && trip > beat->echo_hold_ns)
 			p->rtt_ns = trip - beat->echo_hold_ns;
 	}
 	p->last = *beat;

@@ -30,7 +30,7 @@ struct peer {
 
 	uint64_t counter_out; /**< frames sent */
 	uint64_t seq_out;     /**< beats sent */
-	uint64_t sent_ns[PEER_SENT_SLOTS];
+	uint64_t sent_ns[PEER_SENT_SLOTS]; /**< 0: its echo proves nothing */
 
 	uint64_t counter_top;  /**< newest counter taken */
 	uint64_t counter_bits; /**< bit n: counter_top - n was taken */

@@ -145,8 +145,8 @@ static bool brain_grants(const struct brain *b, unsigned node)
 {
 	const struct agree *a = &b->agree;
 
-	return brain_is_voter(b) && brain_is_admitted(b) && !b->left && b->peer[node].seq_in &&
-	       agree_admitted(a, node, b->peer[node].incarnation) &&
+	return brain_is_voter(b) && brain_is_admitted(b) && !b->left && !b->clock_bad &&
+	       b->peer[node].seq_in && agree_admitted(a, node, b->peer[node].incarnation) &&
 	       !(a->accepted && agree_displaces(a, &a->accepted_view, node));
 }
 
@@ -167,7 +167,7 @@ static void brain_fill_beat(struct brain *b, unsigned node, struct frame_beat *b
 	beat->released = b->released;
 	beat->yielded = b->yielded;
 	beat->lost = ~b->complete;
-	beat->ready = b->leaving ? 0 : b->up;
+	beat->ready = brain_ready(b);
 	beat->heard = brain_hears(b);
 	if (brain_grants(b, node))
 		beat->flags |= BEAT_GRANT;
@@ -415,6 +415,9 @@ static void brain_on_event(struct brain *b, const struct brain_event *e, struct 
 	case BRAIN_SWITCHOVER:
 		brain_role_on_switchover(b, e->instance, e->node, out);
 		break;
+	case BRAIN_CLOCK:
+		brain_clock_on_finding(b, e, out);
+		break;
 	case BRAIN_LEAVE:
 		brain_leave_on_ask(b);
 		break;
@@ -524,6 +527,7 @@ const char *brain_reason_name(unsigned reason)
 		[REASON_OUT_OF_SYNC] = "out-of-sync",
 		[REASON_STATE_LOST] = "state-lost",
 		[REASON_LEAVING] = "node-leaves",
+		[REASON_CLOCK] = "clock",
 	};
 	HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(names) == REASON_COUNT, "a name for every reason");
 

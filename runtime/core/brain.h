@@ -69,6 +69,8 @@ enum brain_event_kind {
 	BRAIN_FENCED,      /**< somebody outside says that the life `seq` of `node` has ended,
 				seen from epoch `epoch`; `count`: enum brain_proof */
 	BRAIN_SWITCHOVER,  /**< operator: move `instance` to `node` (HAVEN_NODE_NONE: any) */
+	BRAIN_CLOCK,       /**< what clock_watch_look() found: `count` enum clock_finding, `seq` the
+				evidence. Before anything else that happens at that instant */
 	BRAIN_LEAVE,       /**< the program is to end: give everything away, then say so */
 };
 
@@ -129,6 +131,9 @@ enum brain_note {
 	NOTE_FENCED,        /**< a: its life, b: enum brain_proof */
 	NOTE_FENCE_REVOKED, /**< a: its life, which goes on */
 	NOTE_LEFT,          /**< node: ended in order; a: its life, b (own end): it took ns */
+	NOTE_CLOCK_STOOD,   /**< the own clock stood still; a: for ns */
+	NOTE_CLOCK_BAD,     /**< its rate is off; a: by ppm, b: the bound */
+	NOTE_CLOCK_GOOD,    /**< its rate is within the bound again; likewise */
 	NOTE_COUNT
 };
 
@@ -146,6 +151,7 @@ enum brain_reason {
 	REASON_OUT_OF_SYNC,    /**< a secondary fell behind or left */
 	REASON_STATE_LOST,     /**< no copy is left anywhere */
 	REASON_LEAVING,        /**< a node ends in order */
+	REASON_CLOCK,          /**< the holder cannot trust its clock */
 	REASON_COUNT
 };
 const char *brain_reason_name(unsigned reason);

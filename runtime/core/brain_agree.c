@@ -68,7 +68,7 @@ static void brain_plan_node(const struct brain *b, unsigned n, struct plan_node 
 		out->intact = brain_is_admitted(b);
 		out->hears = brain_hears(b);
 		out->majority = brain_has_majority(b, out->hears | brain_fenced(b));
-		out->ready = b->leaving ? 0 : b->up;
+		out->ready = brain_ready(b);
 		out->leaving = b->leaving;
 		out->released = b->released;
 		out->yielded = b->yielded;

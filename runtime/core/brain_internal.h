@@ -8,6 +8,7 @@
  *   brain_copies.c  what a new view means for the copies
  *   brain_fence.c   the vote of a node that was proven dead from outside
  *   brain_leave.c   an orderly end
+ *   brain_clock.c   a clock that cannot be trusted
  */
 #ifndef HAVEN_BRAIN_INTERNAL_H
 #define HAVEN_BRAIN_INTERNAL_H
@@ -76,6 +77,7 @@ struct brain {
 	uint64_t leaving_since_ns;
 	uint64_t may_emit;    /**< bit per instance: was primary, gate not known to be shut */
 	unsigned left_rounds; /**< rounds of beats that said so */
+	bool clock_bad;       /**< the own clock's rate is out of bounds */
 	bool lease_held;
 	uint64_t lease_told_ns;
 
@@ -106,6 +108,12 @@ struct brain {
 static inline bool brain_closing_gate(const struct brain *b, unsigned i)
 {
 	return b->closing[i].reason != REASON_NONE && !b->closing[i].shut;
+}
+
+/** Healthy components that may be given something. */
+static inline uint64_t brain_ready(const struct brain *b)
+{
+	return b->leaving || b->clock_bad ? 0 : b->up;
 }
 
 /** Epochs grow slower than microseconds pass, so what was decided while this node ran, even if
@@ -171,6 +179,8 @@ void brain_role_on_gate_closed(struct brain *b, unsigned i, struct brain_outputs
 void brain_role_on_switchover(struct brain *b, unsigned i, uint8_t to, struct brain_outputs *out);
 void brain_role_on_commit(struct brain *b, const struct view *was);
 bool brain_holds(const struct brain *b, unsigned i);
+/** The lease ended without warning: shut every gate, and release when that is certain. */
+void brain_role_step_down(struct brain *b, struct brain_outputs *out);
 
 /* ---- brain_mirror.c ---- */
 void brain_mirror_on_slot(struct brain *b, const struct brain_event *e);
@@ -192,6 +202,10 @@ void brain_fence_on_heard(struct brain *b, unsigned node, struct brain_outputs *
 
 /** The node has said itself that this life of it has ended. */
 void brain_fence_by_word(struct brain *b, unsigned node);
+
+/* ---- brain_clock.c ---- */
+void brain_clock_on_finding(struct brain *b, const struct brain_event *e,
+			    struct brain_outputs *out);
 
 /* ---- brain_leave.c ---- */
 void brain_leave_on_ask(struct brain *b);

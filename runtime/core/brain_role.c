@@ -3,10 +3,11 @@
  * Roles of the local components: derived from the view, the lease, the component's health and what
  * was given up, and moved only along the table of avail/states.c.
  *
- * Giving a role up ("release") is irrevocable within an epoch. It happens in three ways:
+ * Giving a role up ("release") is irrevocable within an epoch. It happens in four ways:
  *   - the lease ended a guard ago: the gate shut itself, and what had passed it is on the wire;
  *   - the component died or was declared unfit: its gate is shut, and when the caller is certain
  *     that it can emit nothing (BRAIN_GATE_CLOSED) the role is released;
+ *   - the own clock cannot be trusted: the same, whatever the lease says;
  *   - switchover: as before, and what it had committed is acknowledged by the in-sync set first.
  *     A node that ends does the same, and goes all the same when that takes too long.
  */
@@ -123,6 +124,9 @@ static void brain_refresh_lapse(struct brain *b, unsigned i, struct brain_output
 		b->lapsed &= ~bit;
 		return;
 	}
+	/* A lease that ended without warning did not end for the worker: it has to confirm. */
+	if (b->closing[i].reason == REASON_CLOCK)
+		return;
 	if (b->role[i] == HAVEN_PRIMARY)
 		b->lapsed |= bit;
 	if ((b->lapsed & bit) && b->now >= b->lease.until_ns + b->config.guard_ns)
@@ -138,8 +142,8 @@ static void brain_refresh_instance(struct brain *b, unsigned i, struct brain_out
 	if (brain_holds(b, i) && !(b->up & (b->complete | b->afresh) & instance_bit(i)) &&
 	    !(b->released & instance_bit(i)))
 		brain_close(b, i, REASON_COMPONENT_DEAD, out);
-	if (b->leaving && brain_holds(b, i) && !(b->released & instance_bit(i)))
-		brain_close(b, i, REASON_LEAVING, out);
+	if ((b->leaving || b->clock_bad) && brain_holds(b, i) && !(b->released & instance_bit(i)))
+		brain_close(b, i, b->leaving ? REASON_LEAVING : REASON_CLOCK, out);
 	brain_progress_closing(b, i, out);
 	want = brain_role_wanted(b, i);
 	while ((enum haven_role)b->role[i] != want) {
@@ -188,6 +192,13 @@ static void brain_tell_lease(struct brain *b, struct brain_outputs *out)
 		break;
 	}
 	b->lease_told_ns = b->lease.until_ns;
+}
+
+void brain_role_step_down(struct brain *b, struct brain_outputs *out)
+{
+	for (unsigned i = 0; i < b->config.n_instances; i++)
+		if (b->role[i] == HAVEN_PRIMARY)
+			brain_close(b, i, REASON_CLOCK, out);
 }
 
 void brain_role_refresh(struct brain *b, struct brain_outputs *out)

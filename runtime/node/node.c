@@ -401,6 +401,7 @@ static int node_start(struct haven_node *n, struct error_text *error)
 	n->started = true;
 	command_queue_init(&n->to_loop);
 	command_queue_init(&n->to_control);
+	loop_init(n);
 	publish_init(n, clock_now_ns());
 	restart_tell(n, clock_now_ns());
 	return control_start(n, error);

@@ -2,6 +2,7 @@
 #include "sim_node.h"
 
 #include "brain_internal.h"
+#include "clock_watch.h"
 #include "sim_carry.h"
 #include "sim_world.h"
 
@@ -84,6 +85,8 @@ void sim_node_start(struct sim_world *w, struct sim_node *n)
 				     SIM_EV_APP_UP, self, i, 0);
 	}
 	n->up = true;
+	n->clock_finding = 0;
+	n->clock_bad_until = 0;
 	n->in_turn = n->fence_asked = n->fence_done = n->leave_asked = n->leaving = false;
 	n->turn_at = SIM_NEVER;
 	n->incarnation = wall > n->incarnation ? wall : n->incarnation + 1;
@@ -285,6 +288,20 @@ static void node_watch_fence(struct sim_world *w, struct sim_node *n)
 	node_feed(w, n, &e, 0);
 }
 
+/* Looked at before anything that came is taken, as havend does. */
+static void node_watch_clock(struct sim_world *w, struct sim_node *n)
+{
+	struct brain_event e = {.kind = BRAIN_CLOCK, .seq = 1000000, .count = n->clock_finding};
+
+	if (!n->clock_finding && n->clock_bad_until && w->now >= n->clock_bad_until) {
+		n->clock_bad_until = 0;
+		e.count = CLOCK_AGREES;
+	}
+	n->clock_finding = 0;
+	if (e.count)
+		node_feed(w, n, &e, 0);
+}
+
 static void node_watch_end(struct sim_world *w, struct sim_node *n)
 {
 	const struct brain_event e = {.kind = BRAIN_LEAVE};
@@ -343,6 +360,7 @@ void sim_node_drain(struct sim_world *w, struct sim_node *n, uint32_t turn)
 		return;
 	}
 	n->in_turn = true;
+	node_watch_clock(w, n);
 	while (!w->failed && sim_net_take(w, n, &frame, &e.link, &index)) {
 		e.frame = &frame;
 		incarnation = n->brain->peer[frame.src].incarnation;
