@@ -61,6 +61,7 @@ static const char *const kind_names[] = {
 	[EVENT_CLOCK_STOOD] = "clock-stood",
 	[EVENT_CLOCK_BAD] = "clock-bad",
 	[EVENT_CLOCK_GOOD] = "clock-good",
+	[EVENT_CONFIG_DIFFERS] = "config-differs",
 };
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(kind_names) == EVENT_KIND_COUNT, "a label for every kind");
 
@@ -289,6 +290,12 @@ static bool say_cluster(struct sentence *s, const struct event *e, const struct 
 		break;
 	case EVENT_NODE_STOP:
 		say(s, "node %s stopped in order", node.text);
+		break;
+	case EVENT_CONFIG_DIFFERS:
+		say(s,
+		    "node %s is configured otherwise (voters, lease terms or names): it is not "
+		    "heard; stop all, then start all with one file",
+		    node.text);
 		break;
 	case EVENT_CLOCK_STOOD:
 		say(s,

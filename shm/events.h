@@ -75,6 +75,8 @@ enum event_kind {
 			    */
 	EVENT_CLOCK_BAD,   /**< node: clocks disagree by a ppm, more than b; takes no role */
 	EVENT_CLOCK_GOOD,  /**< node: they agree again */
+	EVENT_CONFIG_DIFFERS, /**< node: configured otherwise, not heard; a, b = its digest and ours
+			       */
 	EVENT_KIND_COUNT
 };
 

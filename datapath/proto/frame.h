@@ -54,6 +54,7 @@ struct frame_beat {
 	uint64_t echo;         /**< newest seq heard from the receiver, 0: none */
 	uint64_t echo_hold_ns; /**< how long the echo waited here: round trip = now - sent - hold */
 	uint64_t epoch;        /**< sender's view */
+	uint64_t config;       /**< digest of what must be equal on all nodes */
 	uint64_t floor;        /**< no epoch up to here may be formed anew */
 	ballot_t prepare;      /**< sender asks for promises with this ballot, 0: does not */
 	ballot_t promised, accepted;

@@ -41,6 +41,7 @@ void brain_init(struct brain *b, const struct brain_config *config, uint64_t inc
 		.gray_percent = config->gray_percent,
 	};
 	b->incarnation = incarnation;
+	b->digest = brain_config_digest(config);
 	b->floor = floor;
 	b->start_ns = b->now = b->last_tick_ns = b->next_beat_ns = now;
 	b->run = 1;
@@ -159,6 +160,7 @@ static void brain_fill_beat(struct brain *b, unsigned node, struct frame_beat *b
 	memset(beat, 0, sizeof(*beat));
 	beat->epoch = a->view.epoch;
 	beat->floor = brain_floor(b);
+	beat->config = b->digest;
 	beat->prepare = a->phase == AGREE_PREPARE ? a->ballot : 0;
 	beat->promised = a->promised;
 	beat->accepted = a->accepted;
@@ -275,6 +277,8 @@ static void brain_on_frame(struct brain *b, const struct brain_event *e, struct 
 	uint64_t silence;
 
 	if (f->src >= b->config.n_nodes || f->src == b->config.self || f->dst != b->config.self)
+		return;
+	if (brain_config_differs(b, f, out))
 		return;
 	was = p->last;
 	silence = p->seq_in ? peer_silence(p, b->run) : 0;

@@ -40,6 +40,7 @@ struct brain_config {
 	uint64_t stall_ns;     /**< own turn longer than this is a stall */
 	uint64_t hold_ns;      /**< a peer or link that failed twice must be heard so long … */
 	uint64_t hold_max_ns;  /**< … and this long at most after many failures; 0: never held */
+	uint64_t names;        /**< digest of the names of nodes and instances, in their order */
 	uint32_t gray_percent; /**< loss of heartbeats from which a link is gray, 0: never */
 	uint64_t mirror_timeout_ns; /**< a secondary that acknowledges nothing so long is dropped */
 	struct {
@@ -128,12 +129,14 @@ enum brain_note {
 	NOTE_LINK_CLEAR,
 	NOTE_LINK_HELD,
 	NOTE_PEER_HELD,
-	NOTE_FENCED,        /**< a: its life, b: enum brain_proof */
-	NOTE_FENCE_REVOKED, /**< a: its life, which goes on */
-	NOTE_LEFT,          /**< node: ended in order; a: its life, b (own end): it took ns */
-	NOTE_CLOCK_STOOD,   /**< the own clock stood still; a: for ns */
-	NOTE_CLOCK_BAD,     /**< its rate is off; a: by ppm, b: the bound */
-	NOTE_CLOCK_GOOD,    /**< its rate is within the bound again; likewise */
+	NOTE_FENCED,         /**< a: its life, b: enum brain_proof */
+	NOTE_FENCE_REVOKED,  /**< a: its life, which goes on */
+	NOTE_LEFT,           /**< node: ended in order; a: its life, b (own end): it took ns */
+	NOTE_CLOCK_STOOD,    /**< the own clock stood still; a: for ns */
+	NOTE_CLOCK_BAD,      /**< its rate is off; a: by ppm, b: the bound */
+	NOTE_CLOCK_GOOD,     /**< its rate is within the bound again; likewise */
+	NOTE_CONFIG_DIFFERS, /**< node: its configuration is another one: not heard; a: its digest,
+				b: ours */
 	NOTE_COUNT
 };
 
@@ -178,6 +181,10 @@ struct brain_outputs {
 	uint64_t silence_ns;
 	struct brain_output out[BRAIN_OUTPUTS_MAX];
 };
+
+/** What must be equal on all nodes of a cluster, or promises and majorities do not fit: voters,
+ * terms of leases, numbers and names of nodes and instances. */
+uint64_t brain_config_digest(const struct brain_config *c);
 
 struct brain;
 /** Bytes of a brain's state; the caller provides that much zeroed, 64-byte aligned memory. */

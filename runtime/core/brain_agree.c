@@ -154,6 +154,8 @@ static void brain_compose(const struct brain *b, const struct plan_output *plan,
 /* Every configured voter is here, with the same view, and those without memory are ready. */
 static bool brain_all_present(const struct brain *b)
 {
+	if (brain_config_disputed(b))
+		return false;
 	for (unsigned n = 0; n < b->config.n_nodes; n++) {
 		const struct peer *p = &b->peer[n];
 

@@ -8,6 +8,7 @@
  *   brain_copies.c  what a new view means for the copies
  *   brain_fence.c   the vote of a node that was proven dead from outside
  *   brain_leave.c   an orderly end
+ *   brain_config.c  nodes that are configured otherwise
  *   brain_clock.c   a clock that cannot be trusted
  */
 #ifndef HAVEN_BRAIN_INTERNAL_H
@@ -52,6 +53,9 @@ struct brain {
 	struct brain_config config;
 	struct agree_config agree_config;
 	uint64_t incarnation, floor;
+	uint64_t digest;                   /**< brain_config_digest() of `config` */
+	uint64_t differs[HAVEN_NODES_MAX]; /**< digest of a peer that was told to differ */
+	uint64_t differs_ns; /**< when a beat with another digest was last heard, 0: never */
 	uint64_t start_ns, now, run, last_tick_ns;
 	uint64_t turn; /**< ticks at distinct instants */
 
@@ -202,6 +206,12 @@ void brain_fence_on_heard(struct brain *b, unsigned node, struct brain_outputs *
 
 /** The node has said itself that this life of it has ended. */
 void brain_fence_by_word(struct brain *b, unsigned node);
+
+/* ---- brain_config.c ---- */
+/** The beat is of a node that is configured otherwise: it is not for this cluster. */
+bool brain_config_differs(struct brain *b, const struct frame *f, struct brain_outputs *out);
+/** Nodes that are configured otherwise run, and may serve: no formation beside them. */
+bool brain_config_disputed(const struct brain *b);
 
 /* ---- brain_clock.c ---- */
 void brain_clock_on_finding(struct brain *b, const struct brain_event *e,

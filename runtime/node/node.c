@@ -323,6 +323,17 @@ static int start_ports(struct haven_node *n, struct error_text *error)
 	return err;
 }
 
+static uint64_t names_digest(const struct config *c)
+{
+	uint64_t digest = 0;
+
+	for (unsigned i = 0; i < c->n_nodes; i++)
+		digest = hash_bytes(c->node[i].name, strlen(c->node[i].name) + 1, digest);
+	for (unsigned i = 0; i < c->n_instances; i++)
+		digest = hash_bytes(c->instance[i], strlen(c->instance[i]) + 1, digest);
+	return digest;
+}
+
 static void brain_config_fill(struct haven_node *n)
 {
 	const struct config *c = n->config;
@@ -350,6 +361,7 @@ static void brain_config_fill(struct haven_node *n)
 		if (c->node[i].witness)
 			b->witnesses |= node_bit(i);
 	}
+	b->names = names_digest(c);
 	for (unsigned i = 0; i < c->n_instances; i++) {
 		const struct config_group *g = &c->group[c->instance_group[i]];
 

@@ -52,7 +52,7 @@ static const char *const note_names[] = {
 	"sync-done",     "in-sync",      "out-of-sync",   "state-lost",    "stall",
 	"switchover",    "no-successor", "link-gray",     "link-clear",    "link-held",
 	"peer-held",     "fenced",       "fence-revoked", "left",          "clock-stood",
-	"clock-bad",     "clock-good"};
+	"clock-bad",     "clock-good",   "config-differs"};
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(note_names) == NOTE_COUNT, "every note has a name");
 
 static void trace_write(const struct sim_trace_line *l, FILE *to)

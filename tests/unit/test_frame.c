@@ -16,9 +16,10 @@ static const struct {
 	uint8_t type;
 	const char *hex;
 } golden[] = {
-	{FRAME_BEAT, "5648010101020000750000001817161514131211282726252423222138373635"
+	{FRAME_BEAT, "56480101010200007d0000001817161514131211282726252423222138373635"
 		     "3433323100000000000000000101000000000000020100000000000003010000"
-		     "0000000004010000000000000501000000000000060100000000000007010000"
+		     "000000000401000000000000051100000000000005010000000000000601000000000000"
+		     "07010000"
 		     "00000000080100000000000009010000000000000a0100000000000006000000"
 		     "0000000002000000000000000800000000000000070000000000000005000000"
 		     "03"},
@@ -56,6 +57,7 @@ static struct frame sample(uint8_t type)
 			.echo = 0x102,
 			.echo_hold_ns = 0x103,
 			.epoch = 0x104,
+			.config = 0x1105,
 			.floor = 0x105,
 			.prepare = 0x106,
 			.promised = 0x107,
@@ -185,6 +187,7 @@ Test(frame, a_beat_comes_back_whole)
 	cr_expect_eq(g->echo, w->echo);
 	cr_expect_eq(g->echo_hold_ns, w->echo_hold_ns);
 	cr_expect_eq(g->epoch, w->epoch);
+	cr_expect_eq(g->config, w->config);
 	cr_expect_eq(g->floor, w->floor);
 	cr_expect_eq(g->prepare, w->prepare);
 	cr_expect_eq(g->promised, w->promised);
