@@ -2,6 +2,7 @@
 /*
  * Labels and sentences of events. A sentence names who, what and the number that decided.
  */
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -57,6 +58,11 @@ static const char *const kind_names[] = {
 	[EVENT_FENCE_DONE] = "fence-done",
 	[EVENT_FENCE_FAILED] = "fence-failed",
 	[EVENT_COPY_DIFFERS] = "copy-differs",
+	[EVENT_LEFT] = "left",
+	[EVENT_CLOCK_STOOD] = "clock-stood",
+	[EVENT_CLOCK_BAD] = "clock-bad",
+	[EVENT_CLOCK_GOOD] = "clock-good",
+	[EVENT_CONFIG_DIFFERS] = "config-differs",
 };
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(kind_names) == EVENT_KIND_COUNT, "a label for every kind");
 
@@ -75,6 +81,8 @@ static const char *const reason_names[] = {
 	"a secondary caught up",
 	"a secondary fell behind or left",
 	"no copy of the state is left",
+	"a node ends in order",
+	"the holder cannot trust its clock",
 };
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(reason_names) == EVENT_REASON_COUNT, "a phrase for each");
 
@@ -283,6 +291,33 @@ static bool say_cluster(struct sentence *s, const struct event *e, const struct 
 		break;
 	case EVENT_NODE_STOP:
 		say(s, "node %s stopped in order", node.text);
+		break;
+	case EVENT_CONFIG_DIFFERS:
+		say(s,
+		    "node %s is configured otherwise (voters, lease terms or names): it is not "
+		    "heard; stop all, then start all with one file",
+		    node.text);
+		break;
+	case EVENT_CLOCK_STOOD:
+		say(s,
+		    "the clock stood still for %s (machine suspended or paused): every role is "
+		    "given up",
+		    time_word(e->a).text);
+		break;
+	case EVENT_CLOCK_BAD:
+		say(s,
+		    "the clocks disagree by %" PRIu64 " ppm (bound %" PRIu64
+		    "): no role is taken here",
+		    e->a, e->b);
+		break;
+	case EVENT_CLOCK_GOOD:
+		say(s, "the clocks agree again within %" PRIu64 " ppm (bound %" PRIu64 ")", e->a,
+		    e->b);
+		break;
+	case EVENT_LEFT:
+		say(s, "node %s has left in order: it holds nothing", node.text);
+		if (e->b)
+			say(s, ", after %s", time_word(e->b).text);
 		break;
 	case EVENT_PEER_UP:
 		say(s, "peer %s is heard", node.text);

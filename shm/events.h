@@ -72,6 +72,14 @@ enum event_kind {
 	EVENT_COPY_DIFFERS,    /**< instance, node = holder: the copy here differs from the holder's
 				    in a entries of one block, the first of record b; detail =
 				    where. It counts no more, and is fetched anew */
+	EVENT_LEFT,        /**< node: ended in order, holds nothing; a = its life, b = it took ns
+				(this node's own end only) */
+	EVENT_CLOCK_STOOD, /**< node: its clock stood still, machine suspended or paused; a = for ns
+			    */
+	EVENT_CLOCK_BAD,   /**< node: clocks disagree by a ppm, more than b; takes no role */
+	EVENT_CLOCK_GOOD,  /**< node: they agree again */
+	EVENT_CONFIG_DIFFERS, /**< node: configured otherwise, not heard; a, b = its digest and ours
+			       */
 	EVENT_KIND_COUNT
 };
 
@@ -118,7 +126,7 @@ const char *event_severity_name(unsigned severity);
  *  same order as enum brain_reason), as a phrase; never NULL. */
 const char *event_reason_name(uint64_t reason);
 /** Number of reasons that have a phrase. */
-#define EVENT_REASON_COUNT 11
+#define EVENT_REASON_COUNT 13
 /** Names a text renderer may need; any may be NULL. */
 struct event_names {
 	const char *(*node)(void *context, unsigned node);

@@ -18,7 +18,7 @@
 #include "view.h"
 
 #define FRAME_MAGIC 0x4856u /* "HV" */
-#define FRAME_VERSION 1u
+#define FRAME_VERSION 2u
 /** Largest encoded frame without tags; with them, and UDP over IPv6, it fits an MTU of 1500. */
 #define FRAME_BYTES_MAX 1416u
 #define FRAME_HEADER_BYTES 44u
@@ -46,6 +46,8 @@ enum beat_flags {
 	BEAT_GRANT = 1 << 0,   /**< the echo is also a promise: the receiver's lease may count it */
 	BEAT_AMNESIC = 1 << 1, /**< no memory, silence over: ready to take part in a formation */
 	BEAT_WITNESS = 1 << 2, /**< hosts no components */
+	BEAT_LEAVING = 1 << 3, /**< is giving everything away, to end */
+	BEAT_LEFT = 1 << 4,    /**< this life holds, grants and votes nothing any more */
 };
 
 struct frame_beat {
@@ -53,6 +55,7 @@ struct frame_beat {
 	uint64_t echo;         /**< newest seq heard from the receiver, 0: none */
 	uint64_t echo_hold_ns; /**< how long the echo waited here: round trip = now - sent - hold */
 	uint64_t epoch;        /**< sender's view */
+	uint64_t config;       /**< digest of what must be equal on all nodes */
 	uint64_t floor;        /**< no epoch up to here may be formed anew */
 	ballot_t prepare;      /**< sender asks for promises with this ballot, 0: does not */
 	ballot_t promised, accepted;

@@ -73,7 +73,7 @@ static void peer_take_beat(struct peer *p, const struct frame_beat *beat, uint64
 	if (beat->echo && beat->echo <= p->seq_out && p->seq_out - beat->echo < PEER_SENT_SLOTS) {
 		uint64_t trip = now - p->sent_ns[beat->echo % PEER_SENT_SLOTS];
 
-		if (trip > beat->echo_hold_ns)
+		if (trip < now && trip > beat->echo_hold_ns)
 			p->rtt_ns = trip - beat->echo_hold_ns;
 	}
 	p->last = *beat;
@@ -174,7 +174,8 @@ static void peer_judge_link(struct peer *p, unsigned i, const struct peer_terms 
 
 struct peer_changes peer_judge(struct peer *p, const struct peer_terms *t, uint64_t run)
 {
-	bool alive = p->incarnation && p->seq_in && peer_heard(p->heard_run, run, t->suspect_ns);
+	bool alive = p->incarnation && p->seq_in && !peer_has_left(p) &&
+		     peer_heard(p->heard_run, run, t->suspect_ns);
 	struct peer_changes changes = {.alive = alive != p->alive};
 
 	p->alive = alive;

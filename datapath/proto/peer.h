@@ -30,7 +30,7 @@ struct peer {
 
 	uint64_t counter_out; /**< frames sent */
 	uint64_t seq_out;     /**< beats sent */
-	uint64_t sent_ns[PEER_SENT_SLOTS];
+	uint64_t sent_ns[PEER_SENT_SLOTS]; /**< 0: its echo proves nothing */
 
 	uint64_t counter_top;  /**< newest counter taken */
 	uint64_t counter_bits; /**< bit n: counter_top - n was taken */
@@ -83,6 +83,11 @@ struct peer_terms {
 /** Re-judge peer and links. Links of a peer that is silent as a whole are down, which says nothing
  *  of them: no change is told, and no failure is counted. */
 struct peer_changes peer_judge(struct peer *p, const struct peer_terms *t, uint64_t run);
+/** Its present life has said that it ends. */
+static inline bool peer_has_left(const struct peer *p)
+{
+	return p->incarnation && (p->last.flags & BEAT_LEFT);
+}
 /** It comes and goes: it is heard, but should be given nothing new to do yet. What it has it keeps,
  *  and as a voter it counts; otherwise damping could cost a majority. */
 static inline bool peer_is_held(const struct peer *p)

@@ -32,6 +32,7 @@
 	F(u64, echo, "Echo")                                                                       \
 	F(u64, echo_hold_ns, "Echo held (ns)")                                                     \
 	F(u64, epoch, "Epoch")                                                                     \
+	F(u64, config, "Configuration")                                                            \
 	F(u64, floor, "Epoch floor")                                                               \
 	F(u64, prepare, "Ballot asked for")                                                        \
 	F(u64, promised, "Ballot promised")                                                        \

@@ -73,6 +73,8 @@ static enum plan_reason plan_why_moved(const struct plan_input *in, unsigned i, 
 
 	if (p->holder == HAVEN_NODE_NONE)
 		return fresh && p->in_sync ? PLAN_STATE_LOST : PLAN_ASSIGN;
+	if (in->node[p->holder].leaving && in->node[p->holder].intact)
+		return PLAN_LEAVING;
 	if (!in->node[p->holder].alive || !in->node[p->holder].intact)
 		return PLAN_NODE_DEAD;
 	if (p->target != HAVEN_NODE_NONE)
@@ -179,6 +181,15 @@ static void plan_secondaries(const struct plan_input *in, unsigned i, bool stays
 	out->instance[i].in_sync = in_sync;
 }
 
+/* In order only if every one of them is. */
+static enum plan_reason plan_why_gone(const struct plan_input *in, uint32_t gone)
+{
+	for (unsigned n = 0; n < in->n_nodes; n++)
+		if ((gone & plan_bit(n)) && !(in->node[n].leaving && in->node[n].intact))
+			return PLAN_NODE_DEAD;
+	return PLAN_LEAVING;
+}
+
 void plan_make(const struct plan_input *in, struct plan_output *out)
 {
 	bool stays;
@@ -201,7 +212,7 @@ void plan_make(const struct plan_input *in, struct plan_output *out)
 			out->state_lost |= (uint64_t)1 << i;
 	}
 	if (in->members & ~out->members)
-		plan_because(out, PLAN_NODE_DEAD, 0xff);
+		plan_because(out, plan_why_gone(in, in->members & ~out->members), 0xff);
 	if ((out->members & ~in->members) || born)
 		plan_because(out, PLAN_ADMIT, 0xff);
 	for (unsigned i = 0; i < in->n_instances; i++) {

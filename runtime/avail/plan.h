@@ -28,6 +28,7 @@ struct plan_node {
 	bool alive;     /**< somebody in hearing hears it, and it may be a member */
 	bool intact;    /**< same incarnation as in the view: what it held it still holds */
 	bool held;      /**< comes and goes: to be given nothing new */
+	bool leaving;   /**< ends in order: ready for nothing */
 	bool majority;  /**< it hears a majority of the voters: it can hold a lease */
 	uint32_t hears; /**< nodes in its hearing */
 	uint64_t ready; /**< bit per instance: healthy component */
@@ -66,6 +67,7 @@ enum plan_reason {
 	PLAN_IN_SYNC,
 	PLAN_OUT_OF_SYNC,
 	PLAN_STATE_LOST,
+	PLAN_LEAVING,
 };
 
 struct plan_output {

@@ -49,6 +49,7 @@ void brain_init(struct brain *b, const struct brain_config *config, uint64_t inc
 		.gray_percent = config->gray_percent,
 	};
 	b->incarnation = incarnation;
+	b->config_digest = brain_config_digest(config);
 	b->floor = floor;
 	b->start_ns = b->now = b->last_tick_ns = b->next_beat_ns = now;
 	b->run = 1;
@@ -136,7 +137,7 @@ uint32_t brain_hears(const struct brain *b)
 
 bool brain_amnesic_ready(const struct brain *b)
 {
-	return brain_is_voter(b) && !brain_is_admitted(b) &&
+	return brain_is_voter(b) && !brain_is_admitted(b) && !b->left &&
 	       b->now - b->start_ns >= lease_promise_ns(&b->agree_config.terms);
 }
 
@@ -156,8 +157,8 @@ static bool brain_grants(const struct brain *b, unsigned node)
 {
 	const struct agree *a = &b->agree;
 
-	return brain_is_voter(b) && brain_is_admitted(b) && b->peer[node].seq_in &&
-	       agree_admitted(a, node, b->peer[node].incarnation) &&
+	return brain_is_voter(b) && brain_is_admitted(b) && !b->left && !b->clock_bad &&
+	       b->peer[node].seq_in && agree_admitted(a, node, b->peer[node].incarnation) &&
 	       !(a->accepted && agree_displaces(a, &a->accepted_view, node));
 }
 
@@ -170,6 +171,7 @@ static void brain_fill_beat(struct brain *b, unsigned node, struct frame_beat *b
 	memset(beat, 0, sizeof(*beat));
 	beat->epoch = a->view.epoch;
 	beat->floor = brain_floor(b);
+	beat->config = b->config_digest;
 	beat->prepare = a->phase == AGREE_PREPARE ? a->ballot : 0;
 	beat->promised = a->promised;
 	beat->accepted = a->accepted;
@@ -178,7 +180,7 @@ static void brain_fill_beat(struct brain *b, unsigned node, struct frame_beat *b
 	beat->released = b->released;
 	beat->yielded = b->yielded;
 	beat->lost = ~b->complete;
-	beat->ready = b->up;
+	beat->ready = brain_ready(b);
 	beat->heard = brain_hears(b);
 	if (brain_grants(b, node))
 		beat->flags |= BEAT_GRANT;
@@ -186,6 +188,10 @@ static void brain_fill_beat(struct brain *b, unsigned node, struct frame_beat *b
 		beat->flags |= BEAT_AMNESIC;
 	if (b->config.witnesses & node_bit(b->config.self))
 		beat->flags |= BEAT_WITNESS;
+	if (b->leaving)
+		beat->flags |= BEAT_LEAVING;
+	if (b->left)
+		beat->flags |= BEAT_LEFT;
 }
 
 static void brain_send_hello(struct brain *b, unsigned node, bool to_candidate,
@@ -238,6 +244,8 @@ static void brain_send_beats(struct brain *b, struct brain_outputs *out)
 		if (b->next_beat_ns <= b->now)
 			b->next_beat_ns = b->now + b->config.interval_ns;
 	}
+	if (b->left && to == UINT32_MAX)
+		b->left_rounds++;
 	b->beat_now = false;
 	b->beat_to = 0;
 	for (unsigned n = 0; n < b->config.n_nodes; n++) {
@@ -260,6 +268,7 @@ static void brain_on_beat(struct brain *b, unsigned node)
 		lease_grant_heard(&b->lease, node, p, b->now);
 	if (p->last.epoch == a->view.epoch)
 		brain_agree_on_beat(b, node, &p->last);
+	brain_leave_on_beat(b, node);
 }
 
 /* Does the newest beat say anything that the planner has not been told by the one before it? What
@@ -280,6 +289,8 @@ static void brain_on_frame(struct brain *b, const struct brain_event *e, struct 
 	uint64_t silence;
 
 	if (f->src >= b->config.n_nodes || f->src == b->config.self || f->dst != b->config.self)
+		return;
+	if (brain_config_differs(b, f, out))
 		return;
 	was = p->last;
 	silence = p->seq_in ? peer_silence(p, b->run) : 0;
@@ -340,7 +351,10 @@ static void brain_judge_peer(struct brain *b, unsigned n, struct brain_outputs *
 	struct peer *p = &b->peer[n];
 	struct peer_changes changes = peer_judge(p, &b->peer_terms, b->run);
 
-	if (changes.alive) {
+	if (changes.alive && peer_has_left(p)) {
+		brain_note(b, out, NOTE_LEFT, 0xff, (uint8_t)n, p->incarnation, 0);
+		b->plan_due = b->beat_now = true;
+	} else if (changes.alive) {
 		brain_note(b, out, p->alive ? NOTE_PEER_UP : NOTE_PEER_SUSPECT, 0xff, (uint8_t)n,
 			   p->alive ? 0 : peer_silence(p, b->run), b->config.suspect_ns);
 		b->plan_due = b->beat_now = true;
@@ -423,6 +437,12 @@ static void brain_on_event(struct brain *b, const struct brain_event *e, struct 
 	case BRAIN_SWITCHOVER:
 		brain_role_on_switchover(b, e->instance, e->node, out);
 		break;
+	case BRAIN_CLOCK:
+		brain_clock_on_finding(b, e, out);
+		break;
+	case BRAIN_LEAVE:
+		brain_leave_on_ask(b);
+		break;
 	}
 }
 
@@ -445,6 +465,7 @@ void brain_step(struct brain *b, uint64_t now, const struct brain_event *event,
 	brain_on_event(b, event, out);
 	brain_agree_progress(b, out);
 	brain_role_refresh(b, out);
+	brain_leave_progress(b, out);
 	b->refresh_cut = out->more;
 	if (event->kind == BRAIN_TICK)
 		brain_mirror_tick(b, out);
@@ -530,6 +551,8 @@ const char *brain_reason_name(unsigned reason)
 		[REASON_IN_SYNC] = "in-sync",
 		[REASON_OUT_OF_SYNC] = "out-of-sync",
 		[REASON_STATE_LOST] = "state-lost",
+		[REASON_LEAVING] = "node-leaves",
+		[REASON_CLOCK] = "clock",
 	};
 	HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(names) == REASON_COUNT, "a name for every reason");
 

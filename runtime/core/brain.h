@@ -41,6 +41,7 @@ struct brain_config {
 	uint64_t stall_ns;     /**< own turn longer than this is a stall */
 	uint64_t hold_ns;      /**< a peer or link that failed twice must be heard so long … */
 	uint64_t hold_max_ns;  /**< … and this long at most after many failures; 0: never held */
+	uint64_t names;        /**< digest of the names of nodes and instances, in their order */
 	uint32_t gray_percent; /**< loss of heartbeats from which a link is gray, 0: never */
 	uint64_t mirror_timeout_ns; /**< a secondary that acknowledges nothing so long is dropped */
 	uint32_t mirror_window;     /**< frames of one lane on their way, 0: BRAIN_WINDOW */
@@ -76,6 +77,9 @@ enum brain_event_kind {
 	BRAIN_FENCED,      /**< somebody outside says that the life `seq` of `node` has ended,
 				seen from epoch `epoch`; `count`: enum brain_proof */
 	BRAIN_SWITCHOVER,  /**< operator: move `instance` to `node` (HAVEN_NODE_NONE: any) */
+	BRAIN_CLOCK,       /**< what clock_watch_look() found: `count` enum clock_finding, `seq` the
+				evidence. Before anything else that happens at that instant */
+	BRAIN_LEAVE,       /**< the program is to end: give everything away, then say so */
 };
 
 struct brain_event {
@@ -137,10 +141,16 @@ enum brain_note {
 	NOTE_LINK_CLEAR,
 	NOTE_LINK_HELD,
 	NOTE_PEER_HELD,
-	NOTE_FENCED,        /**< a: its life, b: enum brain_proof */
-	NOTE_FENCE_REVOKED, /**< a: its life, which goes on */
-	NOTE_COPY_DIFFERS,  /**< the own copy differs from the holder's (node) in a entries, the
-				 first of record b: it counts no more */
+	NOTE_FENCED,         /**< a: its life, b: enum brain_proof */
+	NOTE_FENCE_REVOKED,  /**< a: its life, which goes on */
+	NOTE_COPY_DIFFERS,   /**< the own copy differs from the holder's (node) in a entries, the
+				  first of record b: it counts no more */
+	NOTE_LEFT,           /**< node: ended in order; a: its life, b (own end): it took ns */
+	NOTE_CLOCK_STOOD,    /**< the own clock stood still; a: for ns */
+	NOTE_CLOCK_BAD,      /**< its rate is off; a: by ppm, b: the bound */
+	NOTE_CLOCK_GOOD,     /**< its rate is within the bound again; likewise */
+	NOTE_CONFIG_DIFFERS, /**< node: its configuration is another one: not heard; a: its digest,
+				b: ours */
 	NOTE_COUNT
 };
 
@@ -157,6 +167,8 @@ enum brain_reason {
 	REASON_IN_SYNC,        /**< a secondary caught up */
 	REASON_OUT_OF_SYNC,    /**< a secondary fell behind or left */
 	REASON_STATE_LOST,     /**< no copy is left anywhere */
+	REASON_LEAVING,        /**< a node ends in order */
+	REASON_CLOCK,          /**< the holder cannot trust its clock */
 	REASON_COUNT
 };
 const char *brain_reason_name(unsigned reason);
@@ -185,6 +197,10 @@ struct brain_outputs {
 	struct brain_output out[BRAIN_OUTPUTS_MAX];
 };
 
+/** What must be equal on all nodes of a cluster, or promises and majorities do not fit: voters,
+ * terms of leases, numbers and names of nodes and instances. */
+uint64_t brain_config_digest(const struct brain_config *c);
+
 struct brain;
 /** Bytes of a brain's state; the caller provides that much zeroed, 64-byte aligned memory.
  *  `mirror_window`: as in its configuration, a power of two or 0. */
@@ -207,6 +223,10 @@ struct brain_peer_status {
 const struct view *brain_view(const struct brain *b);
 uint64_t brain_lease_until(const struct brain *b);
 bool brain_admitted(const struct brain *b); /**< this voter has memory and a vote */
+/** After BRAIN_LEAVE: nothing is held here and the peers have been told: the program may end. */
+bool brain_left(const struct brain *b);
+/** How long after BRAIN_LEAVE a role may take to find its successor, at most. */
+uint64_t brain_leave_limit_ns(const struct brain_config *c);
 enum haven_role brain_role(const struct brain *b, unsigned instance);
 /** True when this brain holds `instance` and may act at `now`: role, start and lease. */
 bool brain_may_act(const struct brain *b, unsigned instance, uint64_t now);

@@ -13,7 +13,8 @@
 
 HAVEN_STATIC_ASSERT((int)PLAN_FORMATION == (int)REASON_FORMATION &&
 			    (int)PLAN_SWITCHOVER == (int)REASON_SWITCHOVER &&
-			    (int)PLAN_STATE_LOST == (int)REASON_STATE_LOST,
+			    (int)PLAN_STATE_LOST == (int)REASON_STATE_LOST &&
+			    (int)PLAN_LEAVING == (int)REASON_LEAVING,
 		    "plan reasons and recorded reasons are one list");
 
 void brain_agree_on_beat(struct brain *b, unsigned node, const struct frame_beat *beat)
@@ -22,7 +23,8 @@ void brain_agree_on_beat(struct brain *b, unsigned node, const struct frame_beat
 
 	brain_facts(b, &f);
 	agree_on_vote(&b->agree, &b->agree_config, node, beat, b->now);
-	if (beat->prepare && agree_on_prepare(&b->agree, &b->agree_config, &f, beat->prepare))
+	if (beat->prepare && !b->left &&
+	    agree_on_prepare(&b->agree, &b->agree_config, &f, beat->prepare))
 		b->beat_now = true;
 }
 
@@ -66,7 +68,8 @@ static void brain_plan_node(const struct brain *b, unsigned n, struct plan_node 
 		out->intact = brain_is_admitted(b);
 		out->hears = brain_hears(b);
 		out->majority = brain_has_majority(b, out->hears | brain_fenced(b));
-		out->ready = b->up;
+		out->ready = brain_ready(b);
+		out->leaving = b->leaving;
 		out->released = b->released;
 		out->yielded = b->yielded;
 		out->lost = ~b->complete;
@@ -74,7 +77,8 @@ static void brain_plan_node(const struct brain *b, unsigned n, struct plan_node 
 	}
 	if (!p->incarnation)
 		return;
-	out->alive = brain_reached(b, n) && brain_admissible(b, n);
+	out->alive = brain_reached(b, n) && brain_admissible(b, n) && !peer_has_left(p);
+	out->leaving = (p->last.flags & BEAT_LEAVING) != 0;
 	out->held = peer_is_held(p);
 	out->intact = agree_admitted(&b->agree, n, p->incarnation);
 	out->hears = p->last.heard | node_bit(n);
@@ -150,6 +154,8 @@ static void brain_compose(const struct brain *b, const struct plan_output *plan,
 /* Every configured voter is here, with the same view, and those without memory are ready. */
 static bool brain_all_present(const struct brain *b)
 {
+	if (brain_config_disputed(b))
+		return false;
 	for (unsigned n = 0; n < b->config.n_nodes; n++) {
 		const struct peer *p = &b->peer[n];
 
@@ -375,7 +381,7 @@ void brain_agree_on_view(struct brain *b, const struct frame_view *v, struct bra
 		break;
 	case FRAME_VIEW_PROPOSED:
 	case FRAME_VIEW_FORCED:
-		if (v->base == a->view.epoch &&
+		if (v->base == a->view.epoch && !b->left &&
 		    agree_on_proposal(a, &b->agree_config, &f, v->ballot, &v->view,
 				      v->kind == FRAME_VIEW_FORCED, b->now))
 			b->beat_now = true;
@@ -396,7 +402,7 @@ void brain_agree_progress(struct brain *b, struct brain_outputs *out)
 
 	if (a->accepted || a->heard_ballot) {
 		brain_facts(b, &f);
-		if (agree_reconsider(a, &b->agree_config, &f, b->now))
+		if (!b->left && agree_reconsider(a, &b->agree_config, &f, b->now))
 			b->beat_now = true;
 		if (agree_decided(a, &b->agree_config, &f, &v, &start_ns)) {
 			brain_note_forgotten(b, &v, &f);
@@ -404,6 +410,8 @@ void brain_agree_progress(struct brain *b, struct brain_outputs *out)
 			return;
 		}
 	}
+	if (b->left)
+		return;
 	switch (a->phase) {
 	case AGREE_IDLE:
 		if (b->plan_due || b->want_since_ns) {

@@ -20,7 +20,7 @@
 
 uint32_t brain_fenced(const struct brain *b)
 {
-	if (!b->fenced_life || !brain_is_admitted(b) ||
+	if (!b->fenced_life || b->left || !brain_is_admitted(b) ||
 	    b->agree.view.incarnation[b->fenced_node] != b->fenced_life)
 		return 0;
 	return node_bit(b->fenced_node);
@@ -80,10 +80,21 @@ void brain_fence_on_proof(struct brain *b, const struct brain_event *e, struct b
 	brain_note(b, out, NOTE_FENCED, 0xff, e->node, e->seq, e->count);
 }
 
+void brain_fence_by_word(struct brain *b, unsigned node)
+{
+	if (__builtin_popcount(b->config.voters) != 2 || !brain_is_voter(b) ||
+	    !brain_is_admitted(b) || !(b->config.voters & node_bit(node)) ||
+	    b->agree.view.incarnation[node] != b->peer[node].incarnation)
+		return;
+	b->fenced_node = (uint8_t)node;
+	b->fenced_life = b->peer[node].incarnation;
+	b->plan_due = true;
+}
+
 void brain_fence_on_heard(struct brain *b, unsigned node, struct brain_outputs *out)
 {
 	if (!b->fenced_life || node != b->fenced_node ||
-	    b->peer[node].incarnation != b->fenced_life)
+	    b->peer[node].incarnation != b->fenced_life || peer_has_left(&b->peer[node]))
 		return;
 	brain_note(b, out, NOTE_FENCE_REVOKED, 0xff, (uint8_t)node, b->fenced_life, 0);
 	b->fenced_life = 0;

@@ -9,6 +9,9 @@
  *   brain_copies.c  what a new view means for the copies
  *   brain_digest.c  copies compared block by block
  *   brain_fence.c   the vote of a node that was proven dead from outside
+ *   brain_leave.c   an orderly end
+ *   brain_config.c  nodes that are configured otherwise
+ *   brain_clock.c   a clock that cannot be trusted
  */
 #ifndef HAVEN_BRAIN_INTERNAL_H
 #define HAVEN_BRAIN_INTERNAL_H
@@ -70,6 +73,9 @@ struct brain {
 	struct brain_config config;
 	struct agree_config agree_config;
 	uint64_t incarnation, floor;
+	uint64_t config_digest;            /**< brain_config_digest() of `config` */
+	uint64_t differs[HAVEN_NODES_MAX]; /**< digest of a peer that was told to differ */
+	uint64_t differs_ns; /**< when a beat with another digest was last heard, 0: never */
 	uint64_t start_ns, now, run, last_tick_ns;
 	uint64_t turn; /**< ticks at distinct instants */
 
@@ -91,6 +97,11 @@ struct brain {
 	uint8_t target[HAVEN_INSTANCES_MAX];
 	uint8_t fenced_node;  /**< valid while fenced_life is not 0 */
 	uint64_t fenced_life; /**< incarnation that has ended, by a proof from outside */
+	bool leaving, left;   /**< asked to end; has said that it did, which is final */
+	uint64_t leaving_since_ns;
+	uint64_t may_emit;    /**< bit per instance: was primary, gate not known to be shut */
+	unsigned left_rounds; /**< rounds of beats that said so */
+	bool clock_bad;       /**< the own clock's rate is out of bounds */
 	bool lease_held;
 	uint64_t lease_told_ns;
 
@@ -125,6 +136,12 @@ struct brain {
 static inline bool brain_closing_gate(const struct brain *b, unsigned i)
 {
 	return b->closing[i].reason != REASON_NONE && !b->closing[i].shut;
+}
+
+/** Healthy components that may be given something. */
+static inline uint64_t brain_ready(const struct brain *b)
+{
+	return b->leaving || b->clock_bad ? 0 : b->up;
 }
 
 /** Epochs grow slower than microseconds pass, so what was decided while this node ran, even if
@@ -190,6 +207,8 @@ void brain_role_on_gate_closed(struct brain *b, unsigned i, struct brain_outputs
 void brain_role_on_switchover(struct brain *b, unsigned i, uint8_t to, struct brain_outputs *out);
 void brain_role_on_commit(struct brain *b, const struct view *was);
 bool brain_holds(const struct brain *b, unsigned i);
+/** The lease ended without warning: shut every gate, and release when that is certain. */
+void brain_role_step_down(struct brain *b, struct brain_outputs *out);
 
 /* ---- brain_mirror.c ---- */
 void brain_slot_clear(struct brain *b, unsigned n);
@@ -212,6 +231,9 @@ void brain_fence_on_proof(struct brain *b, const struct brain_event *e, struct b
 /** A frame of the established life of `node` was taken. */
 void brain_fence_on_heard(struct brain *b, unsigned node, struct brain_outputs *out);
 
+/** The node has said itself that this life of it has ended. */
+void brain_fence_by_word(struct brain *b, unsigned node);
+
 /* ---- brain_digest.c ---- */
 /** Entries of one block, of whose digests each takes so many bytes. */
 uint32_t brain_digest_block(uint32_t digest_bytes);
@@ -220,6 +242,22 @@ void brain_digest_tick(struct brain *b, struct brain_outputs *out);
 void brain_digest_on_frame(struct brain *b, const struct frame *f, struct brain_outputs *out);
 void brain_digest_on_compared(struct brain *b, const struct brain_event *e,
 			      struct brain_outputs *out);
+
+/* ---- brain_config.c ---- */
+/** The beat is of a node that is configured otherwise: it is not for this cluster. */
+bool brain_config_differs(struct brain *b, const struct frame *f, struct brain_outputs *out);
+/** Nodes that are configured otherwise run, and may serve: no formation beside them. */
+bool brain_config_disputed(const struct brain *b);
+
+/* ---- brain_clock.c ---- */
+void brain_clock_on_finding(struct brain *b, const struct brain_event *e,
+			    struct brain_outputs *out);
+
+/* ---- brain_leave.c ---- */
+void brain_leave_on_ask(struct brain *b);
+void brain_leave_progress(struct brain *b, struct brain_outputs *out);
+/** A new beat of `node` was taken. */
+void brain_leave_on_beat(struct brain *b, unsigned node);
 
 /* ---- brain_copies.c ---- */
 void brain_mirror_on_commit(struct brain *b, const struct view *was, struct brain_outputs *out);

@@ -3,11 +3,13 @@
  * Roles of the local components: derived from the view, the lease, the component's health and what
  * was given up, and moved only along the table of avail/states.c.
  *
- * Giving a role up ("release") is irrevocable within an epoch. It happens in three ways:
+ * Giving a role up ("release") is irrevocable within an epoch. It happens in four ways:
  *   - the lease ended a guard ago: the gate shut itself, and what had passed it is on the wire;
  *   - the component died or was declared unfit: its gate is shut, and when the caller is certain
  *     that it can emit nothing (BRAIN_GATE_CLOSED) the role is released;
+ *   - the own clock cannot be trusted: the same, whatever the lease says;
  *   - switchover: as before, and what it had committed is acknowledged by the in-sync set first.
+ *     A node that ends does the same, and goes all the same when that takes too long.
  */
 #include "brain_internal.h"
 
@@ -66,6 +68,8 @@ static void brain_tell_role(struct brain *b, unsigned i, enum haven_role role,
 	o->valid_until_ns = role == HAVEN_PRIMARY ? b->lease.until_ns : 0;
 	if (role != HAVEN_PRIMARY && !brain_closing_gate(b, i))
 		b->watched &= ~instance_bit(i);
+	if (role == HAVEN_PRIMARY)
+		b->may_emit |= instance_bit(i);
 	b->role[i] = (uint8_t)role;
 	b->role_epoch[i] = b->agree.view.epoch;
 }
@@ -103,6 +107,9 @@ static void brain_progress_closing(struct brain *b, unsigned i, struct brain_out
 			brain_reopen(b, i);
 		return;
 	}
+	if (c->reason == REASON_LEAVING && c->shut && !brain_mirror_drained(b, i) &&
+	    b->now - c->since_ns <= b->config.mirror_timeout_ns)
+		return;
 	if (c->shut)
 		brain_release(b, i, (enum brain_reason)c->reason, true, out);
 }
@@ -117,6 +124,9 @@ static void brain_refresh_lapse(struct brain *b, unsigned i, struct brain_output
 		b->lapsed &= ~bit;
 		return;
 	}
+	/* A lease that ended without warning did not end for the worker: it has to confirm. */
+	if (b->closing[i].reason == REASON_CLOCK)
+		return;
 	if (b->role[i] == HAVEN_PRIMARY)
 		b->lapsed |= bit;
 	if ((b->lapsed & bit) && b->now >= b->lease.until_ns + b->config.guard_ns)
@@ -132,6 +142,8 @@ static void brain_refresh_instance(struct brain *b, unsigned i, struct brain_out
 	if (brain_holds(b, i) && !(b->up & (b->complete | b->afresh) & instance_bit(i)) &&
 	    !(b->released & instance_bit(i)))
 		brain_close(b, i, REASON_COMPONENT_DEAD, out);
+	if ((b->leaving || b->clock_bad) && brain_holds(b, i) && !(b->released & instance_bit(i)))
+		brain_close(b, i, b->leaving ? REASON_LEAVING : REASON_CLOCK, out);
 	brain_progress_closing(b, i, out);
 	want = brain_role_wanted(b, i);
 	while ((enum haven_role)b->role[i] != want) {
@@ -182,6 +194,13 @@ static void brain_tell_lease(struct brain *b, struct brain_outputs *out)
 	b->lease_told_ns = b->lease.until_ns;
 }
 
+void brain_role_step_down(struct brain *b, struct brain_outputs *out)
+{
+	for (unsigned i = 0; i < b->config.n_instances; i++)
+		if (b->role[i] == HAVEN_PRIMARY)
+			brain_close(b, i, REASON_CLOCK, out);
+}
+
 void brain_role_refresh(struct brain *b, struct brain_outputs *out)
 {
 	brain_refresh_lease(b, out);
@@ -203,6 +222,7 @@ void brain_role_on_gate_closed(struct brain *b, unsigned i, struct brain_outputs
 {
 	HAVEN_ASSERT(i < b->config.n_instances);
 	b->closing[i].shut = true;
+	b->may_emit &= ~instance_bit(i);
 	b->watched &= ~instance_bit(i);
 	brain_progress_closing(b, i, out);
 }
@@ -230,6 +250,8 @@ static const char *brain_switchover_refusal(const struct brain *b, unsigned i, u
 		return "this node holds the instance but is not serving it now";
 	if (b->closing[i].reason != REASON_NONE)
 		return "the instance is being moved already";
+	if (b->leaving)
+		return "this node is ending and gives everything away";
 	if (*to == b->config.self)
 		return "this node serves the instance already";
 	if (*to == HAVEN_NODE_NONE) {

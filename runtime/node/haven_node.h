@@ -75,9 +75,10 @@ int haven_node_start(struct haven_node *n);
 /** One turn of the loop; bounded, never blocks. Returns how much was found to do, 0: idle. Must be
  *  called much more often than the heartbeat interval. */
 unsigned haven_node_poll(struct haven_node *n);
-/** Turns until haven_node_stop(). */
+/** Turns until haven_node_stop(), then haven_node_leave(). */
 void haven_node_run(struct haven_node *n);
-/** Ask haven_node_run() to return. Any thread, signal handlers included. */
+/** Ask haven_node_run() to return; a second time: and haven_node_leave() not to wait for
+ * successors. Any thread, signal handlers included. */
 void haven_node_stop(struct haven_node *n);
 /**
  * Ask the node to read its configuration file again. What may change while it runs (`poll`,
@@ -85,6 +86,13 @@ void haven_node_stop(struct haven_node *n);
  * restart; a file with errors changes nothing. Any thread, signal handlers included.
  */
 void haven_node_reload(struct haven_node *n);
+/**
+ * Orderly end, first part, for applications that poll by themselves: every role is given away, then
+ * the peers are told that this node leaves, so that nobody suspects it. Polls meanwhile; takes some
+ * heartbeats, and at most four times `mirror_timeout` and some heartbeats. Without it the peers see
+ * silence.
+ */
+void haven_node_leave(struct haven_node *n);
 /** Orderly end: shut all gates, mark the registry stopped, close everything that was opened. NULL
  *  is allowed. */
 void haven_node_close(struct haven_node *n);

@@ -16,8 +16,8 @@
  *  that its user hears the reason. */
 #define TAKE_NS (4 * NSEC_PER_SEC)
 
-static struct local_table *checkpoint_find(struct haven_node *n, const char *instance, const char *name,
-				      struct local_component **owner)
+static struct local_table *checkpoint_find(struct haven_node *n, const char *instance,
+					   const char *name, struct local_component **owner)
 {
 	for (unsigned k = 0; k < n->local.n_components; k++) {
 		struct local_component *c = n->local.component[k];

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "loop.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <x86intrin.h>
+#endif
+
 #include "clock.h"
 #include "haven_assert.h"
 #include "node.h"
@@ -10,6 +15,13 @@
 #define FRAMES_AFTER_STALL 4096u
 /** Ticks in one turn while the brain has more to say. */
 #define TICKS_PER_TURN 64u
+/** How often the clocks are compared: seldom enough to cost nothing, far below a guard. */
+#define CLOCK_LOOK_NS 20000u
+/** A standstill shorter than this is not told from noise; a reading must take less than this. */
+#define CLOCK_JUMP_NS 1000000u
+#define CLOCK_READ_NS 5000u
+/** What two such readings may be off by, over a window. */
+#define CLOCK_NOISE_PPM (uint32_t)(2 * CLOCK_READ_NS * 1000000ull / CLOCK_WATCH_WINDOW_NS)
 
 static void loop_step(struct haven_node *n, uint64_t now, const struct brain_event *event)
 {
@@ -88,6 +100,58 @@ static unsigned loop_receive(struct haven_node *n, unsigned link, unsigned budge
 	return total;
 }
 
+#if defined(__x86_64__)
+static bool ticks_are_even(void)
+{
+	unsigned a, b, c, d;
+
+	return __get_cpuid(0x80000007, &a, &b, &c, &d) && (d >> 8 & 1);
+}
+static uint64_t ticks_now(void)
+{
+	return __rdtsc();
+}
+#else
+static bool ticks_are_even(void)
+{
+	return false;
+}
+static uint64_t ticks_now(void)
+{
+	return 0;
+}
+#endif
+
+void loop_init(struct haven_node *n)
+{
+	clock_watch_init(&n->loop.clock, CLOCK_JUMP_NS, n->brain_config.rate_ppm + CLOCK_NOISE_PPM);
+	n->loop.ticks_even = ticks_are_even();
+}
+
+/* A reading that was interrupted says nothing: the next turn takes another. */
+static void loop_clock(struct haven_node *n, uint64_t now)
+{
+	struct loop *l = &n->loop;
+	struct clock_reading r;
+	struct brain_event e = {.kind = BRAIN_CLOCK};
+
+	if (now - l->clock_looked_ns < CLOCK_LOOK_NS)
+		return;
+	r = (struct clock_reading){.own_ns = clock_now_ns(),
+				   .boot_ns = clock_boot_ns(),
+				   .ticks = l->ticks_even ? ticks_now() : 0};
+	if (clock_now_ns() - r.own_ns > CLOCK_READ_NS)
+		return;
+	l->clock_looked_ns = now;
+	e.count = clock_watch_look(&l->clock, &r, &e.seq);
+	if (e.count == CLOCK_FINE)
+		return;
+	l->clock_stood += e.count == CLOCK_SUSPENDED;
+	l->clock_bad = l->clock.disagrees;
+	loop_post(n, &e);
+	loop_pump(n, r.own_ns);
+}
+
 /* Time since the last turn began: how long nobody looked. */
 static uint64_t loop_gap(struct haven_node *n, uint64_t now)
 {
@@ -134,6 +198,7 @@ unsigned loop_turn(struct haven_node *n)
 	bool stalled = loop_gap(n, now) > n->brain_config.stall_ns;
 	unsigned work = 0, commands;
 
+	loop_clock(n, now);
 	for (unsigned i = 0; i < n->n_ports; i++)
 		work += loop_receive(n, i, stalled ? FRAMES_AFTER_STALL : FRAMES_PER_TURN);
 	now = clock_now_ns();

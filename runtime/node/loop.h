@@ -2,6 +2,7 @@
 /**
  * The poll loop, heart of the node. One turn:
  *
+ *   0. see that the clock did not stand still, nor leave its rate
  *   1. take what came on the HA ports: authenticate, decode, step the brain
  *   2. look at the local applications: marks, confirmations, commits
  *   3. carry out commands of the control thread, then requests from the rings of the applications
@@ -18,6 +19,7 @@
 #include <stdint.h>
 
 #include "brain.h"
+#include "clock_watch.h"
 #include "frame.h"
 
 struct haven_node;
@@ -35,12 +37,18 @@ struct loop {
 	uint64_t turn_ns; /**< begin of this turn, 0: none yet */
 	uint64_t gap_max_ns, gap_second_ns, gap_recent_ns, second_ends_ns;
 	uint64_t stalls, polls;
+	struct clock_watch clock;
+	uint64_t clock_looked_ns;
+	bool ticks_even; /**< the processor's counter counts evenly */
+	uint64_t clock_stood, clock_bad;
 	uint64_t stall_told_ns, stall_told_gap_ns; /**< the newest one that became an event */
 	uint64_t frames_in, frames_out, frames_unsent, commands;
 	uint64_t fault[FRAME_FAULT_COUNT];
 	uint64_t peer_faults[HAVEN_NODES_MAX];
 };
 
+/** Before the first turn. */
+void loop_init(struct haven_node *n);
 /** One turn. Returns how much was found to do. */
 unsigned loop_turn(struct haven_node *n);
 /** Queue an event for the brain; it is stepped before the turn goes on. */

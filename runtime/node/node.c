@@ -31,6 +31,8 @@
 #define INCARNATION_RANDOM_BITS 20
 #define EPOCH_CLOCK_SHIFT 10
 #define CHECK_WINDOWS 5
+/* Time for the last word, in heartbeats. */
+#define LEAVE_BEATS 16u
 #define CHECK_WINDOW_NS (20 * NSEC_PER_MSEC)
 #define START_WINDOW_NS (4 * NSEC_PER_MSEC)
 
@@ -324,6 +326,17 @@ static int start_ports(struct haven_node *n, struct error_text *error)
 	return err;
 }
 
+static uint64_t names_digest(const struct config *c)
+{
+	uint64_t digest = 0;
+
+	for (unsigned i = 0; i < c->n_nodes; i++)
+		digest = hash_bytes(c->node[i].name, strlen(c->node[i].name) + 1, digest);
+	for (unsigned i = 0; i < c->n_instances; i++)
+		digest = hash_bytes(c->instance[i], strlen(c->instance[i]) + 1, digest);
+	return digest;
+}
+
 static void brain_config_fill(struct haven_node *n)
 {
 	const struct config *c = n->config;
@@ -355,6 +368,7 @@ static void brain_config_fill(struct haven_node *n)
 		if (c->node[i].witness)
 			b->witnesses |= node_bit(i);
 	}
+	b->names = names_digest(c);
 	for (unsigned i = 0; i < c->n_instances; i++) {
 		const struct config_group *g = &c->group[c->instance_group[i]];
 
@@ -406,6 +420,7 @@ static int node_start(struct haven_node *n, struct error_text *error)
 	n->started = true;
 	command_queue_init(&n->to_loop);
 	command_queue_init(&n->to_control);
+	loop_init(n);
 	publish_init(n, clock_now_ns());
 	restart_tell(n, clock_now_ns());
 	return control_start(n, error);
@@ -427,17 +442,32 @@ unsigned haven_node_poll(struct haven_node *n)
 	return loop_turn(n);
 }
 
+void haven_node_leave(struct haven_node *n)
+{
+	const struct brain_event leave = {.kind = BRAIN_LEAVE};
+	uint64_t until = clock_now_ns() + 2 * brain_leave_limit_ns(&n->brain_config) +
+			 LEAVE_BEATS * n->brain_config.interval_ns;
+
+	loop_post(n, &leave);
+	while (!brain_left(n->brain) && clock_now_ns() < until &&
+	       load_relaxed(&n->stop) != NODE_STOP_NOW) {
+		if (loop_turn(n) == 0 && !settings_now(n)->busy)
+			sched_yield();
+	}
+}
+
 void haven_node_run(struct haven_node *n)
 {
 	while (!load_relaxed(&n->stop)) {
 		if (loop_turn(n) == 0 && !settings_now(n)->busy)
 			sched_yield();
 	}
+	haven_node_leave(n);
 }
 
 void haven_node_stop(struct haven_node *n)
 {
-	store_relaxed(&n->stop, 1);
+	store_relaxed(&n->stop, load_relaxed(&n->stop) ? NODE_STOP_NOW : NODE_STOP);
 }
 
 void haven_node_reload(struct haven_node *n)

@@ -29,6 +29,9 @@
 struct control;
 struct rte_mempool;
 
+/** What haven_node_stop() asked for. */
+enum node_stop { NODE_RUNS = 0, NODE_STOP, NODE_STOP_NOW };
+
 struct haven_node {
 	struct haven_node_options options;
 	struct config *config; /**< constant after haven_node_open() */
@@ -60,7 +63,7 @@ struct haven_node {
 	struct control *control;
 	struct settings *settings; /**< replaced as a whole, see settings.h */
 	uint32_t settings_number;  /**< of the set whose keys the loop uses */
-	uint32_t stop;             /**< any thread sets it */
+	uint32_t stop;             /**< enum node_stop; any thread sets it */
 	uint32_t reload;           /**< any thread sets it, control takes it */
 };
 

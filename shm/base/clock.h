@@ -28,6 +28,12 @@ static inline uint64_t clock_now_ns(void)
 	return clock_read_ns(CLOCK_MONOTONIC_RAW);
 }
 
+/** As clock_now_ns(), and counting on while the machine is suspended; slewed. */
+static inline uint64_t clock_boot_ns(void)
+{
+	return clock_read_ns(CLOCK_BOOTTIME);
+}
+
 /** Wall clock in nanoseconds since 1970, for people only. */
 static inline uint64_t clock_wall_ns(void)
 {

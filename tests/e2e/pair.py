@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 
 from processes import Family, wait_until
 
@@ -175,3 +176,30 @@ def fence(build, check):
         wait_until("the two do not go on", lambda: world.leased("b") and world.leased("a")
                    and world.members("a") == ["a", "b"], 60)
         check("a node that is heard again ends the command, and both go on", True)
+
+
+def leave(build, check):
+    """Two voters: one is stopped in order, and the other goes on without suspicion or fence."""
+    with Pair(build, FENCE, fence="touch {dir}/fenced") as world:
+        world.form()
+        world.family["havend-a"].send(signal.SIGTERM)
+        wait_until("the survivor does not go on", lambda: alone(world, "b"), 10)
+        check("the survivor goes on alone", True)
+        wait_until("the node does not end", lambda: not world.family["havend-a"].running(), 20)
+        check("the node ended in order", world.family["havend-a"].child.returncode == 0)
+        # Longer than a lease: silence would have ended it, and would have called for the command.
+        epochs = world.state("b")["epoch"]
+        end = time.monotonic() + 3
+        wait_until("time stands still", lambda: time.monotonic() > end, 10)
+        check("its lease goes on", alone(world, "b") and world.state("b")["epoch"] == epochs)
+        events = world.events("b")
+        check("that the node left is an event", "node a has left in order" in events,
+              events[-900:])
+        check("nobody was suspected", "suspected" not in events, events[-900:])
+        check("no fence command was run",
+              not os.path.exists(os.path.join(world.directory, "fenced"))
+              and "fence command" not in events, events[-900:])
+        world.start("a")
+        wait_until("who comes back is not admitted", lambda: world.members("a") == ["a", "b"]
+                   and world.members("b") == ["a", "b"] and world.leased("a"), 60)
+        check("who comes back is admitted with its new life", True)

@@ -142,7 +142,7 @@ static void seed_pack(struct seed *s, uint8_t options, const uint8_t *plain, siz
 /** Each type on each kind of link, open and sealed, with both keys. */
 static void seeds_good(const char *folder)
 {
-	static const char *const names[] = {"", "beat", "view", "mirror", "ack"};
+	static const char *const names[] = {"", "beat", "view", "mirror", "ack", "digest"};
 	uint8_t plain[FRAME_BYTES_MAX];
 	struct seed s;
 

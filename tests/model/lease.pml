@@ -715,7 +715,7 @@ init {
  * mutant M_RELEASED_BEFORE_SHUT   C1 -DRESTARTS=0 | role released before the gate is shut
  * mutant M_RELEASED_WITHOUT_GUARD C1 -DRESTARTS=0 | released at the lease's end, no guard later
  * mutant M_AMNESIC_VOTES          C1 -DBEATS=1    | a voter that forgot keeps its vote
- * mutant M_REPLAY_TO_LATER_LIFE   C1 -DL=3 -DEPOCHS=3 -DTHIRD=2 -DBEATS=1 | earlier life
+ * mutant M_REPLAY_TO_LATER_LIFE   C1 -DL=3 -DEPOCHS=3 -DSECOND=0 -DBEATS=1 -DRESTARTS=1 | earlier
  * mutant M_SLOT_HANGS             served -DLIVELY ltl:served | a vote is never brought to an end
  * mutant M_RELEASED_KEPT          served -DLIVELY ltl:served | nobody follows who released
  * mutant M_STALE_RELEASE          C1 -DL=3 -DEPOCHS=3 -DSECOND=0 -DBEATS=1 -DRESTARTS=0 | stale

@@ -208,6 +208,8 @@ void sim_carry_out(struct sim_world *w, struct sim_node *n, struct brain_output 
 			sim_check_released(w, n, o->instance, o->epoch, o->a);
 		if (o->note == NOTE_PEER_SUSPECT)
 			sim_check_suspected(w, n, o->node);
+		if (o->note == NOTE_LEFT && o->node != self)
+			sim_check_gone(w, n, o->node, o->a);
 		break;
 	case OUT_COMMAND_DONE:
 		sim_trace_add(&w->trace, w->now, SIM_TR_COMMAND, self, o->instance,

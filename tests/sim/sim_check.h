@@ -25,10 +25,11 @@
  *   more
  * - C9: sim_check_beat (every beat of a voter), sim_check_lease (every lease that is told is
  * covered by the promises of a majority)
- * - C10: sim_check_role, sim_check_released (every release)
+ * - C10: sim_check_role, sim_check_released (every release), check_left (every beat of a life that
+ *   says that it has left)
  * - C11: world_converge (the liveness phase of every seed)
- * - C12: world_rests (views stand still), sim_check_suspected (every suspicion), incumbent_kept
- *   (every vote)
+ * - C12: world_rests (views stand still), sim_check_suspected (every suspicion), sim_check_gone
+ *   (every word of an end), incumbent_kept (every vote)
  * - C13: sim_check_answered (every command), sim_check_released (a switchover leaves no commit)
  */
 #ifndef HAVEN_SIM_CHECK_H
@@ -106,6 +107,9 @@ struct sim_voter {
 	ballot_t accepted;               /**< in its last beat … */
 	uint64_t vote_epoch;             /**< … and the epoch of its view */
 	uint64_t steps_down_ns; /**< on its clock: end of its own lease when it cast that vote */
+	bool left;              /**< it has said that this life has left … */
+	ballot_t left_promised, left_accepted; /**< … its votes then … */
+	uint64_t left_epoch;                   /**< … and the view that they refer to */
 	struct sim_heard heard[SIM_NODES];
 	uint64_t kept_ns[SIM_NODES]; /**< global: end of the promises of its earlier lives */
 };
@@ -163,6 +167,8 @@ void sim_check_released(struct sim_world *w, struct sim_node *n, unsigned instan
 /** It has been given a beat; it begins to suspect `peer`. */
 void sim_check_heard(struct sim_world *w, struct sim_node *n, const struct frame *f);
 void sim_check_suspected(struct sim_world *w, struct sim_node *n, unsigned peer);
+/** It takes that life of `peer` for one that has left. */
+void sim_check_gone(struct sim_world *w, struct sim_node *n, unsigned peer, uint64_t life);
 /** Before and after an operator's command. */
 struct sim_command sim_check_command(struct sim_world *w, struct sim_node *n, unsigned instance);
 void sim_check_answered(struct sim_world *w, struct sim_node *n, unsigned instance,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "sim_fault.h"
 
+#include "clock_watch.h"
 #include "sim_world.h"
 
 static unsigned fault_node(struct sim_world *w)
@@ -190,6 +191,29 @@ static void fault_fence(struct sim_world *w, unsigned node, uint64_t down)
 		     node, SIM_NONE, n->life);
 }
 
+/* Only the finding is simulated: a clock that really is out of bounds is outside the promise. */
+static void fault_clock(struct sim_world *w, unsigned node, uint64_t span)
+{
+	struct sim_node *n = &w->node[node];
+
+	if (!n->up || n->clock_bad_until)
+		return;
+	n->clock_finding = prng_below(&w->prng, 2) ? CLOCK_SUSPENDED : CLOCK_DISAGREES;
+	if (n->clock_finding == CLOCK_DISAGREES)
+		n->clock_bad_until = w->now + span;
+	sim_node_wake(w, n, 20000);
+}
+
+/* Now and then all of them: somebody ends the whole cluster. */
+static void fault_leave(struct sim_world *w, unsigned node, uint64_t down)
+{
+	bool all = prng_below(&w->prng, 4) == 0;
+
+	for (unsigned n = 0; n < w->options.nodes; n++)
+		if (n == node || all)
+			sim_node_leave(w, &w->node[n], down);
+}
+
 /* As after a cut of the power: nearly everybody forgets. */
 static void fault_outage(struct sim_world *w)
 {
@@ -257,6 +281,12 @@ static void fault_now(struct sim_world *w, enum sim_fault fault, unsigned node, 
 	case SIM_FAULT_FLIP:
 		sim_flip_strike(w, instance);
 		break;
+	case SIM_FAULT_LEAVE:
+		fault_leave(w, node, span);
+		break;
+	case SIM_FAULT_CLOCK:
+		fault_clock(w, node, span);
+		break;
 	case SIM_FAULT_LOSS:
 	case SIM_FAULT_DUPLICATE:
 	case SIM_FAULT_LATE:
@@ -290,6 +320,10 @@ void sim_fault_end(struct sim_world *w)
 		struct sim_node *n = &w->node[k];
 
 		n->paused_until = n->deaf_until = 0;
+		if (n->clock_bad_until)
+			n->clock_bad_until = w->now;
+		if (n->leave_asked || n->leaving)
+			sim_node_crash(w, n, false, 0);
 		sim_node_woken(w, n);
 		if (!n->up) {
 			sim_node_start(w, n); /* starts its applications too */

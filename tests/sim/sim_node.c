@@ -2,6 +2,7 @@
 #include "sim_node.h"
 
 #include "brain_internal.h"
+#include "clock_watch.h"
 #include "mirror_digest.h"
 #include "sim_carry.h"
 #include "sim_world.h"
@@ -89,7 +90,9 @@ void sim_node_start(struct sim_world *w, struct sim_node *n)
 				     SIM_EV_APP_UP, self, i, 0);
 	}
 	n->up = true;
-	n->in_turn = n->fence_asked = n->fence_done = false;
+	n->clock_finding = 0;
+	n->clock_bad_until = 0;
+	n->in_turn = n->fence_asked = n->fence_done = n->leave_asked = n->leaving = false;
 	n->turn_at = SIM_NEVER;
 	n->incarnation = wall > n->incarnation ? wall : n->incarnation + 1;
 	n->epoch = n->epoch_before = 0;
@@ -119,6 +122,25 @@ void sim_node_crash(struct sim_world *w, struct sim_node *n, bool machine, uint6
 	if (machine && prng_below(&w->prng, 2)) /* the clock counts from the boot */
 		n->clock.offset_ns = sim_between(w, NSEC_PER_SEC, 1000 * NSEC_PER_SEC);
 	sim_schedule(w, w->now + down_ns, SIM_EV_NODE_UP, sim_node_index(w, n), SIM_NONE, n->life);
+}
+
+void sim_node_leave(struct sim_world *w, struct sim_node *n, uint64_t down_ns)
+{
+	if (!n->up || n->leave_asked || n->leaving)
+		return;
+	sim_trace_add(&w->trace, w->now, SIM_TR_NODE_LEAVE, sim_node_index(w, n), SIM_NONE, down_ns,
+		      0, 0);
+	n->leave_asked = true;
+	n->leave_down_ns = down_ns;
+	sim_node_wake(w, n, 20000);
+}
+
+/* As havend does: the program ends when the brain has said its word, or when that takes too long.
+ */
+static void node_end_in_order(struct sim_world *w, struct sim_node *n)
+{
+	if (n->leaving && (brain_left(n->brain) || sim_node_now(w, n) >= n->leave_by_ns))
+		sim_node_crash(w, n, false, n->leave_down_ns);
 }
 
 /* One step and everything that follows from it at this instant. Returns brain_outputs.more. */
@@ -272,8 +294,35 @@ static void node_watch_fence(struct sim_world *w, struct sim_node *n)
 	node_feed(w, n, &e, 0);
 }
 
+/* Looked at before anything that came is taken, as havend does. */
+static void node_watch_clock(struct sim_world *w, struct sim_node *n)
+{
+	struct brain_event e = {.kind = BRAIN_CLOCK, .seq = 1000000, .count = n->clock_finding};
+
+	if (!n->clock_finding && n->clock_bad_until && w->now >= n->clock_bad_until) {
+		n->clock_bad_until = 0;
+		e.count = CLOCK_AGREES;
+	}
+	n->clock_finding = 0;
+	if (e.count)
+		node_feed(w, n, &e, 0);
+}
+
+static void node_watch_end(struct sim_world *w, struct sim_node *n)
+{
+	const struct brain_event e = {.kind = BRAIN_LEAVE};
+
+	if (!n->leave_asked)
+		return;
+	n->leave_asked = false;
+	n->leaving = true;
+	n->leave_by_ns = sim_node_now(w, n) + 2 * brain_leave_limit_ns(&n->brain->config);
+	node_feed(w, n, &e, 0);
+}
+
 static void node_watch(struct sim_world *w, struct sim_node *n)
 {
+	node_watch_end(w, n);
 	node_watch_fence(w, n);
 	for (unsigned i = 0; i < w->options.instances && !w->failed; i++) {
 		node_watch_life(w, n, i);
@@ -318,6 +367,7 @@ void sim_node_drain(struct sim_world *w, struct sim_node *n, uint32_t turn)
 		return;
 	}
 	n->in_turn = true;
+	node_watch_clock(w, n);
 	while (!w->failed && sim_net_take(w, n, &frame, &e.link, &index)) {
 		e.frame = &frame;
 		incarnation = n->brain->peer[frame.src].incarnation;
@@ -368,4 +418,5 @@ void sim_node_tick(struct sim_world *w, struct sim_node *n, uint32_t turn)
 	n->in_turn = false;
 	sim_node_wake(w, n,
 		      n->rx_count ? w->options.wake_ns : interval / 8 + prng_below(&w->prng, pace));
+	node_end_in_order(w, n);
 }

@@ -22,6 +22,8 @@ uint64_t sim_node_now(const struct sim_world *w, const struct sim_node *n);
 void sim_node_start(struct sim_world *w, struct sim_node *n);
 /** The program dies, with `machine` its applications too; it comes back after `down_ns`. */
 void sim_node_crash(struct sim_world *w, struct sim_node *n, bool machine, uint64_t down_ns);
+/** The program is asked to end in order; it comes back `down_ns` after it has ended. */
+void sim_node_leave(struct sim_world *w, struct sim_node *n, uint64_t down_ns);
 /** It does not run from now to `until`; and: it runs again, before that. */
 void sim_node_sleeps(struct sim_world *w, struct sim_node *n, uint64_t until);
 void sim_node_woken(struct sim_world *w, struct sim_node *n);

@@ -21,7 +21,7 @@ static const uint32_t rate_max_ppm[SIM_FAULT_STALL + 1] = {300000, 200000, 10000
 static const char *const fault_names[] = {
 	"loss", "duplicate", "late",  "corrupt", "replay", "stall",   "cut",        "partition",
 	"clog", "crash",     "pause", "kill",    "stop",   "unready", "switchover", "storm",
-	"flap", "suspend",   "drift", "outage",  "fence",  "flip"};
+	"flap", "suspend",   "drift", "outage",  "fence",  "flip",    "leave",      "clock"};
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(fault_names) == SIM_FAULT_COUNT, "every class has a name");
 
 const char *sim_fault_name(unsigned fault)
@@ -112,7 +112,7 @@ static void draw_faults(struct sim_options *o, struct prng *p)
 	/* that a class is on, percent: from one lonely fault to all at once */
 	uint32_t chance = 10 + (uint32_t)prng_below(p, 50);
 
-	for (unsigned f = 0; f < classes; f++) {
+	for (unsigned f = 0; f < classes && f < SIM_FAULT_LEAVE; f++) {
 		uint32_t on = prng_below(p, 100) < chance;
 		uint64_t size = prng_below(p, 1000);
 
@@ -181,6 +181,10 @@ void sim_options_draw(struct sim_options *o, uint64_t seed, const struct sim_ove
 	o->mirror_flight = prng_below(&length, 2) ? 4 + (uint32_t)prng_below(&length, 60) : 0;
 	draw_verify(o);
 	draw_warm(o);
+	if (prng_below(&length, 5) == 0)
+		o->rate[SIM_FAULT_LEAVE] = 2 + (uint32_t)prng_below(&length, 20);
+	if (prng_below(&length, 10) == 0)
+		o->rate[SIM_FAULT_CLOCK] = 2 + (uint32_t)prng_below(&length, 20);
 }
 
 void sim_options_print(const struct sim_options *o, FILE *to)

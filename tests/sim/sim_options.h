@@ -44,6 +44,8 @@ enum sim_fault {
 	SIM_FAULT_OUTAGE,  /**< many nodes lose their memory at about the same time */
 	SIM_FAULT_FENCE,   /**< one of two voters has the silent other one killed, and is told so */
 	SIM_FAULT_FLIP,    /**< a bit flips in the memory of a secondary's copy */
+	SIM_FAULT_LEAVE,   /**< a node ends in order, and comes back */
+	SIM_FAULT_CLOCK,   /**< a node finds that its clock stood still, or that its rate is off */
 	SIM_FAULT_COUNT
 };
 /** Classes that runs of SIM_LENGTH_CLASSIC know. */

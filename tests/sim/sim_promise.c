@@ -139,6 +139,44 @@ void sim_check_peer(struct sim_world *w, struct sim_node *n, const struct frame 
 			 f->u.beat.seq, seq);
 }
 
+/* Who says that it has left holds nothing that it has not released, can emit nothing, and votes no
+ * more: peers count on it from the first such beat on. */
+static void check_left(struct sim_world *w, struct sim_node *n, const struct frame_beat *beat)
+{
+	const struct agree *a = &n->brain->agree;
+	unsigned node = sim_node_index(w, n);
+	struct sim_voter *v = &w->check.voter[node];
+
+	if (!(beat->flags & BEAT_LEFT)) {
+		if (v->left)
+			sim_fail(w, SIM_C9, node, SIM_NONE, "has left, and says so no more", 0, 0,
+				 0);
+		return;
+	}
+	w->stats.checks[SIM_C10]++;
+	for (unsigned i = 0; i < w->options.instances; i++) {
+		if (w->check.window[node][i].until > w->now || n->gate[i].role == HAVEN_PRIMARY)
+			sim_fail(w, SIM_C10, node, i, "says that it has left and may emit (epoch)",
+				 a->view.epoch, 0, 0);
+		if (!v->left && brain_holds(n->brain, i) && !(beat->released >> i & 1))
+			sim_fail(w, SIM_C10, node, i,
+				 "says that it has left and has not released (epoch)",
+				 a->view.epoch, 0, 0);
+	}
+	if (v->left && v->left_epoch == a->view.epoch &&
+	    (beat->promised != v->left_promised || beat->accepted != v->left_accepted))
+		sim_fail(w, SIM_C9, node, SIM_NONE,
+			 "has left, and votes (epoch, promised, accepted)", a->view.epoch,
+			 beat->promised, beat->accepted);
+	if (v->left && v->left_epoch != a->view.epoch && (beat->promised || beat->accepted))
+		sim_fail(w, SIM_C9, node, SIM_NONE, "has left, and votes anew (epoch)",
+			 a->view.epoch, 0, 0);
+	v->left = true;
+	v->left_epoch = a->view.epoch;
+	v->left_promised = beat->promised;
+	v->left_accepted = beat->accepted;
+}
+
 void sim_check_beat(struct sim_world *w, struct sim_node *n, const struct frame *f)
 {
 	const struct frame_beat *beat = &f->u.beat;
@@ -147,6 +185,7 @@ void sim_check_beat(struct sim_world *w, struct sim_node *n, const struct frame 
 	struct sim_voter *v = &w->check.voter[node];
 	uint64_t now = sim_node_now(w, n), span = promise_span(&w->options);
 
+	check_left(w, n, beat);
 	if (!(w->options.voters & node_bit(node)))
 		return;
 	w->stats.checks[SIM_C9]++;
@@ -222,6 +261,15 @@ void sim_check_heard(struct sim_world *w, struct sim_node *n, const struct frame
 				.naps = n->naps,
 				.incarnation = f->src_incarnation,
 				.counter = f->counter};
+}
+
+void sim_check_gone(struct sim_world *w, struct sim_node *n, unsigned peer, uint64_t life)
+{
+	w->stats.checks[SIM_C12]++;
+	if (w->node[peer].up && w->node[peer].incarnation == life && !w->check.voter[peer].left)
+		sim_fail(w, SIM_C12, sim_node_index(w, n), SIM_NONE,
+			 "takes a node that lives for one that has left (peer, life)", peer, life,
+			 0);
 }
 
 void sim_check_suspected(struct sim_world *w, struct sim_node *n, unsigned peer)

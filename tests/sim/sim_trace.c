@@ -12,6 +12,7 @@ static const struct {
 } kinds[] = {
 	[SIM_TR_NODE_START] = {"node-start", "incarnation", "floor", NULL},
 	[SIM_TR_NODE_CRASH] = {"node-crash", "machine", "down_ns", NULL},
+	[SIM_TR_NODE_LEAVE] = {"node-leave", "down_ns", NULL, NULL},
 	[SIM_TR_NODE_PAUSE] = {"node-pause", "for_ns", "applications_too", NULL},
 	[SIM_TR_NODE_STALL] = {"node-stall", "for_ns", "in_turn", NULL},
 	[SIM_TR_APP_START] = {"app-start", "life", NULL, NULL},
@@ -52,7 +53,8 @@ static const char *const note_names[] = {
 	"view-proposed", "lease-gained", "lease-lost",    "role-released", "sync-start",
 	"sync-done",     "in-sync",      "out-of-sync",   "state-lost",    "stall",
 	"switchover",    "no-successor", "link-gray",     "link-clear",    "link-held",
-	"peer-held",     "fenced",       "fence-revoked", "copy-differs"};
+	"peer-held",     "fenced",       "fence-revoked", "copy-differs",  "left",
+	"clock-stood",   "clock-bad",    "clock-good",    "config-differs"};
 HAVEN_STATIC_ASSERT(HAVEN_ARRAY_LEN(note_names) == NOTE_COUNT, "every note has a name");
 
 static void trace_write(const struct sim_trace_line *l, FILE *to)

@@ -124,6 +124,11 @@ struct sim_node {
 	struct sim_gate gate[SIM_INSTANCES];
 	uint64_t fence_life, fence_epoch; /**< of the other node, when its death was asked for */
 	bool fence_asked, fence_done;
+	bool leave_asked, leaving; /**< the program is to end; its brain knows */
+	uint64_t leave_down_ns;    /**< how long it then stays down */
+	uint32_t clock_finding;    /**< enum clock_finding to be told, 0: none */
+	uint64_t clock_bad_until;  /**< global, 0: its rate is right */
+	uint64_t leave_by_ns;      /**< on its clock: it ends, whatever its brain says */
 	uint8_t switchover_to;
 	bool switchover[SIM_INSTANCES];
 };

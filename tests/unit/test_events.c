@@ -304,6 +304,25 @@ Test(events, news_of_a_fence_command_say_what_it_said)
 			 "status 3: no route)");
 }
 
+Test(events, an_orderly_end_is_told_with_its_duration_where_it_is_known)
+{
+	cr_expect_str_eq(sentence((struct event){.kind = EVENT_LEFT, .node = 0}),
+			 "node alpha has left in order: it holds nothing");
+	cr_expect_str_eq(sentence((struct event){.kind = EVENT_LEFT, .node = 0, .b = 4000000}),
+			 "node alpha has left in order: it holds nothing, after 4 ms");
+}
+
+Test(events, a_clock_that_cannot_be_trusted_is_told_with_the_evidence)
+{
+	cr_expect_str_eq(sentence((struct event){.kind = EVENT_CLOCK_STOOD, .a = 4000000}),
+			 "the clock stood still for 4 ms (machine suspended or paused): every role "
+			 "is given up");
+	cr_expect_str_eq(sentence((struct event){.kind = EVENT_CLOCK_BAD, .a = 700, .b = 200}),
+			 "the clocks disagree by 700 ppm (bound 200): no role is taken here");
+	cr_expect_str_eq(sentence((struct event){.kind = EVENT_CLOCK_GOOD, .a = 3, .b = 200}),
+			 "the clocks agree again within 3 ppm (bound 200)");
+}
+
 Test(events, a_worker_that_polls_again_is_told_with_how_long_it_did_not)
 {
 	cr_expect_str_eq(sentence((struct event){
