@@ -290,7 +290,7 @@ static int entries_apply(struct table *t, unsigned lane, struct mirror_stage *s,
 	int status = entries_check(t, lane, s, payload, bytes);
 	uint64_t floor = 0;
 
-	/* What is looked up below is the table of the position that is acknowledged. */
+	/* An entry may need the place that a kept deletion has yet to free. */
 	if (!status)
 		status = mirror_io_drain(t, lane, s, UINT64_MAX);
 

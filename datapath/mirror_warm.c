@@ -43,7 +43,7 @@ static int log_apply_commit(struct table *t, unsigned lane, struct mirror_stage 
 		table_applied(t, lane, seq);
 		return 0;
 	}
-	return 0;
+	return -HAVEN_ECORRUPT; /* only whole commits are kept */
 }
 
 int mirror_io_drain(struct table *t, unsigned lane, struct mirror_stage *s, uint64_t records)
