@@ -141,7 +141,8 @@ void sim_check_lost_note(struct sim_world *w, unsigned instance)
 	w->check.unnamed[instance] = false;
 }
 
-/* The promise holds while a majority of the voters keeps its memory. */
+/* The promise holds while a majority of the voters keeps its memory: those who voted for a view,
+ * and those who were there without voting for it. */
 static bool check_majority_remembers(const struct sim_world *w, const uint64_t *life)
 {
 	unsigned voters = 0, same = 0;
@@ -221,7 +222,7 @@ void sim_check_view(struct sim_world *w, struct sim_node *n)
 		for (uint32_t left = w->options.voters; left; left &= left - 1) {
 			unsigned k = (unsigned)__builtin_ctz(left);
 
-			c->view_of[place].life[k] = w->node[k].incarnation;
+			c->view_of[place].life[k] = sim_check_voted(w, k, digest);
 		}
 	}
 	if (v->epoch <= c->view.epoch && !again)

@@ -68,6 +68,7 @@ enum sim_invariant {
 #define SIM_LOG 1024u
 #define SIM_EPOCHS 512u
 #define SIM_RELEASES 32u
+#define SIM_VOTES 8u
 
 struct sim_record {
 	uint64_t id;
@@ -99,6 +100,11 @@ struct sim_heard {
 	uint64_t incarnation, counter; /**< of the beat */
 };
 
+/** A life of a voter has accepted the view with this digest. */
+struct sim_vote {
+	uint64_t digest, incarnation;
+};
+
 /** What is remembered of one life of a node. */
 struct sim_voter {
 	uint64_t born_ns;                /**< on its clock */
@@ -107,7 +113,10 @@ struct sim_voter {
 	uint64_t vote_epoch;             /**< … and the epoch of its view */
 	uint64_t steps_down_ns; /**< on its clock: end of its own lease when it cast that vote */
 	struct sim_heard heard[SIM_NODES];
-	uint64_t kept_ns[SIM_NODES]; /**< global: end of the promises of its earlier lives */
+	/* of all its lives */
+	uint64_t kept_ns[SIM_NODES];     /**< global: end of the promises of its earlier lives */
+	struct sim_vote cast[SIM_VOTES]; /**< its newest votes; vote n stands in n % SIM_VOTES */
+	uint32_t votes;
 };
 
 /** State before an operator's command. */
@@ -131,7 +140,8 @@ struct sim_check {
 	struct view view, before;    /**< with the highest epoch anywhere, and the one before it */
 	struct {
 		uint64_t epoch, digest;
-		uint64_t life[SIM_NODES]; /**< incarnations of voters when it was first seen */
+		/** Incarnations of voters: of its vote for it, else when it was first seen. */
+		uint64_t life[SIM_NODES];
 	} view_of[SIM_EPOCHS];
 	struct {
 		uint64_t epoch, incarnation;
@@ -157,6 +167,8 @@ void sim_check_peer(struct sim_world *w, struct sim_node *n, const struct frame 
 		    uint64_t incarnation, uint64_t seq);
 /** It sends a beat. */
 void sim_check_beat(struct sim_world *w, struct sim_node *n, const struct frame *f);
+/** The life of the voter that accepted the view, as it has said; else its present one. */
+uint64_t sim_check_voted(const struct sim_world *w, unsigned node, uint64_t digest);
 /** It says that it has released a role. */
 void sim_check_released(struct sim_world *w, struct sim_node *n, unsigned instance, uint64_t epoch,
 			uint64_t reason);
