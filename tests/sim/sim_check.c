@@ -57,6 +57,13 @@ static uint32_t check_survivors(const struct sim_check *c, unsigned i)
 	return both;
 }
 
+/* The node is alive in this life and has told its brain of the component that it has now. */
+static bool check_copy_lives(const struct sim_node *n, unsigned i, uint64_t incarnation)
+{
+	return n->up && n->incarnation == incarnation && n->app[i].alive &&
+	       n->app[i].known_life == n->app[i].life;
+}
+
 /* Has anything been acknowledged that could be lost? */
 static bool check_any_acked(const struct sim_world *w, unsigned i)
 {
@@ -82,26 +89,48 @@ static bool check_remembered(const struct sim_world *w)
 	return false;
 }
 
+/* A view that is decided again may name a copy in sync that the forgotten ones had taken out since.
+ * What was acknowledged without it goes if that copy is the one to go on; nobody can know. */
+static bool check_goes_back(const struct sim_world *w, unsigned i)
+{
+	const struct view *v = &w->check.view;
+	uint32_t back = v->instance[i].in_sync & ~check_survivors(&w->check, i);
+	enum sim_invariant why;
+	unsigned lane;
+
+	for (unsigned k = 0; k < w->options.nodes; k++) {
+		const struct sim_node *n = &w->node[k];
+
+		if ((back & node_bit(k)) && check_copy_lives(n, i, v->incarnation[k]) &&
+		    sim_claims_whole(n, i) && !sim_check_copy(w, n, i, &lane, &why))
+			return true;
+	}
+	return false;
+}
+
 /* The newest view may go on without any copy that was in sync only if it says so (a new lineage),
  * and, unless the one that it goes on from has everything, only if none of them is whole any more.
  * A formation says so always, for it cannot know what a forgotten majority has decided; a copy out
  * of its reach it cannot prefer. Who decides an epoch again after its majority forgot is held to
- * both, unless a copy of the forgotten view is in sync in this one, too: then nothing is given up.
- */
+ * both, unless a copy of the forgotten view is in sync in this one, too, and none that has less:
+ * then nothing is given up. */
 static void check_loss(struct sim_world *w, unsigned node, unsigned i, bool formation, bool again)
 {
 	struct sim_check *c = &w->check;
-	uint32_t old = c->before.instance[i].in_sync;
+	uint32_t old = c->before.instance[i].in_sync, both = check_survivors(c, i);
 	uint8_t holder = c->view.instance[i].holder;
 	bool named = c->view.instance[i].lineage == (uint16_t)(c->before.instance[i].lineage + 1);
 	bool forgotten = formation || again;
 	enum sim_invariant why;
 	unsigned lane;
 
-	if (old == 0 || (!named && !formation && check_survivors(c, i)))
+	if (old == 0 || (!named && !formation && both && !(again && check_goes_back(w, i))))
 		return;
-	if (!check_any_acked(w, i)) { /* nothing to lose; but the state may go on from any copy */
-		c->lost[i] |= c->view.instance[i].lineage != c->before.instance[i].lineage;
+	/* Nothing to lose; but the state may go on from any copy. Lineages that were counted from
+	 * an older view may have the same number and nothing else in common. */
+	if (!check_any_acked(w, i)) {
+		c->lost[i] |=
+			forgotten || c->view.instance[i].lineage != c->before.instance[i].lineage;
 		return;
 	}
 	sim_trace_add(&w->trace, w->now, SIM_TR_LOST, node, i, c->view.epoch, old,
@@ -120,8 +149,8 @@ static void check_loss(struct sim_world *w, unsigned node, unsigned i, bool form
 	for (unsigned k = 0; k < w->options.nodes; k++) {
 		const struct sim_node *n = &w->node[k];
 
-		if (!(old & node_bit(k)) || !n->up || n->incarnation != c->before.incarnation[k] ||
-		    !n->app[i].alive || n->app[i].known_life != n->app[i].life)
+		if (!(old & node_bit(k)) || !check_copy_lives(n, i, c->before.incarnation[k]) ||
+		    (again && (both & node_bit(k))))
 			continue;
 		if (forgotten &&
 		    (!(c->view.members & node_bit(k)) || !n->app[i].known_ready ||
