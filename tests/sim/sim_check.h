@@ -186,10 +186,14 @@ void sim_check_reset(struct sim_world *w);
 void sim_fail(struct sim_world *w, enum sim_invariant invariant, unsigned node, unsigned instance,
 	      const char *text, uint64_t a, uint64_t b, uint64_t c);
 
-/** The node adopts a view. */
-void sim_check_given_up(struct sim_world *w, struct sim_node *n, const struct view *v);
+/* ---- sim_views.c ---- */
+/** A majority of voters still lives in these lives: what it decided in them stands. */
+bool sim_check_stands(const struct sim_world *w, const uint64_t *life);
 /** After every step of a brain. */
 void sim_check_view(struct sim_world *w, struct sim_node *n);
+
+/** The node adopts a view. */
+void sim_check_given_up(struct sim_world *w, struct sim_node *n, const struct view *v);
 /** The brain tells the world that the instance's state is lost. */
 void sim_check_lost_note(struct sim_world *w, unsigned instance);
 /** After every turn: brains exclude each other even if the gates would not. */
