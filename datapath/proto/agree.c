@@ -331,7 +331,14 @@ static bool agree_quorum(const struct agree_config *c, uint32_t with_memory, uin
 	       (with_memory | without) == c->voters;
 }
 
-int agree_promises(const struct agree *a, const struct agree_config *c, const struct agree_facts *f,
+static void agree_drop_heard(struct agree *a)
+{
+	a->heard_ballot = 0;
+	a->heard_proposed = a->heard_forced = false;
+	a->heard_digest = 0;
+}
+
+int agree_promises(struct agree *a, const struct agree_config *c, const struct agree_facts *f,
 		   bool *forced, bool *formation, struct view *value)
 {
 	uint32_t admitted = agree_admitted_voters(a, c, f);
@@ -367,6 +374,11 @@ int agree_promises(const struct agree *a, const struct agree_config *c, const st
 	if (!best)
 		return 1;
 	*forced = true;
+	/* What was heard under a later ballot, be it an own proposal, has been accepted by none of
+	 * these and is past being chosen. Kept, it would hold the place of the value sought for
+	 * ever once its proposer is gone. */
+	if (a->heard_ballot > best && a->heard_ballot < a->ballot)
+		agree_drop_heard(a);
 	if (a->accepted == best && a->accepted_digest == digest)
 		*value = a->accepted_view;
 	else if (a->heard_ballot == best && a->heard_digest == digest)
@@ -466,8 +478,6 @@ void agree_commit(struct agree *a, const struct view *v, uint64_t start_ns)
 	a->phase = AGREE_IDLE;
 	a->ballot = 0;
 	a->round_seen = 0;
-	a->heard_ballot = 0;
-	a->heard_proposed = a->heard_forced = false;
-	a->heard_digest = 0;
+	agree_drop_heard(a);
 	memset(a->vote, 0, sizeof(a->vote));
 }

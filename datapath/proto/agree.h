@@ -141,8 +141,8 @@ void agree_propose(struct agree *a, const struct agree_config *c, const struct a
 		   bool fast, uint64_t now);
 /** Proposer: are promises complete? 1: yes, `*forced` tells whether `*value` must be proposed (a
  *  value that may have been chosen), `*formation` whether they came without a majority that has
- *  memory; 0: not yet. */
-int agree_promises(const struct agree *a, const struct agree_config *c, const struct agree_facts *f,
+ *  memory; 0: not yet. A value heard that can be chosen no more makes room for the one to come. */
+int agree_promises(struct agree *a, const struct agree_config *c, const struct agree_facts *f,
 		   bool *forced, bool *formation, struct view *value);
 /** Proposer: second phase with this value. */
 void agree_propose_value(struct agree *a, const struct agree_config *c, const struct agree_facts *f,

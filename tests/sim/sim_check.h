@@ -69,6 +69,7 @@ enum sim_invariant {
 #define SIM_LOG 1024u
 #define SIM_EPOCHS 512u
 #define SIM_RELEASES 32u
+#define SIM_VOTES 8u
 
 struct sim_record {
 	uint64_t id;
@@ -100,6 +101,11 @@ struct sim_heard {
 	uint64_t incarnation, counter; /**< of the beat */
 };
 
+/** A life of a voter has accepted the view with this digest. */
+struct sim_vote {
+	uint64_t digest, incarnation;
+};
+
 /** What is remembered of one life of a node. */
 struct sim_voter {
 	uint64_t born_ns;                /**< on its clock */
@@ -111,7 +117,10 @@ struct sim_voter {
 	ballot_t left_promised, left_accepted; /**< … its votes then … */
 	uint64_t left_epoch;                   /**< … and the view that they refer to */
 	struct sim_heard heard[SIM_NODES];
-	uint64_t kept_ns[SIM_NODES]; /**< global: end of the promises of its earlier lives */
+	/* of all its lives */
+	uint64_t kept_ns[SIM_NODES];     /**< global: end of the promises of its earlier lives */
+	struct sim_vote cast[SIM_VOTES]; /**< its newest votes; vote n stands in n % SIM_VOTES */
+	uint32_t votes;
 };
 
 /** State before an operator's command. */
@@ -135,7 +144,8 @@ struct sim_check {
 	struct view view, before;    /**< with the highest epoch anywhere, and the one before it */
 	struct {
 		uint64_t epoch, digest;
-		uint64_t life[SIM_NODES]; /**< incarnations of voters when it was first seen */
+		/** Incarnations of voters: of its vote for it, else when it was first seen. */
+		uint64_t life[SIM_NODES];
 	} view_of[SIM_EPOCHS];
 	struct {
 		uint64_t epoch, incarnation;
@@ -161,6 +171,8 @@ void sim_check_peer(struct sim_world *w, struct sim_node *n, const struct frame 
 		    uint64_t incarnation, uint64_t seq);
 /** It sends a beat. */
 void sim_check_beat(struct sim_world *w, struct sim_node *n, const struct frame *f);
+/** The life of the voter that accepted the view, as it has said; else its present one. */
+uint64_t sim_check_voted(const struct sim_world *w, unsigned node, uint64_t digest);
 /** It says that it has released a role. */
 void sim_check_released(struct sim_world *w, struct sim_node *n, unsigned instance, uint64_t epoch,
 			uint64_t reason);
@@ -180,10 +192,14 @@ void sim_check_reset(struct sim_world *w);
 void sim_fail(struct sim_world *w, enum sim_invariant invariant, unsigned node, unsigned instance,
 	      const char *text, uint64_t a, uint64_t b, uint64_t c);
 
-/** The node adopts a view. */
-void sim_check_given_up(struct sim_world *w, struct sim_node *n, const struct view *v);
+/* ---- sim_views.c ---- */
+/** A majority of voters still lives in these lives: what it decided in them stands. */
+bool sim_check_stands(const struct sim_world *w, const uint64_t *life);
 /** After every step of a brain. */
 void sim_check_view(struct sim_world *w, struct sim_node *n);
+
+/** The node adopts a view. */
+void sim_check_given_up(struct sim_world *w, struct sim_node *n, const struct view *v);
 /** The brain tells the world that the instance's state is lost. */
 void sim_check_lost_note(struct sim_world *w, unsigned instance);
 /** After every turn: brains exclude each other even if the gates would not. */

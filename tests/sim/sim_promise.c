@@ -211,9 +211,26 @@ void sim_check_beat(struct sim_world *w, struct sim_node *n, const struct frame 
 		v->steps_down_ns = agree_displaces(a, &a->accepted_view, node)
 					   ? n->brain->lease.until_ns + w->options.guard_ns
 					   : UINT64_MAX;
+		v->cast[v->votes++ % SIM_VOTES] = (struct sim_vote){.digest = beat->accepted_digest,
+								    .incarnation = n->incarnation};
 	}
 	v->accepted = beat->accepted;
 	v->vote_epoch = a->view.epoch;
+}
+
+/* A view may be seen first when a voter whose vote decided it has already forgotten it. A voter
+ * that decides with its own vote at once sees the view in the life that voted. */
+uint64_t sim_check_voted(const struct sim_world *w, unsigned node, uint64_t digest)
+{
+	const struct sim_voter *v = &w->check.voter[node];
+
+	for (uint32_t k = v->votes; k > 0 && k + SIM_VOTES > v->votes; k--) {
+		const struct sim_vote *vote = &v->cast[(k - 1) % SIM_VOTES];
+
+		if (vote->digest == digest)
+			return vote->incarnation;
+	}
+	return w->node[node].incarnation;
 }
 
 /* ---- releases, suspicions ---------------------------------------------------------------------

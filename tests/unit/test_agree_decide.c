@@ -72,6 +72,37 @@ Test(agree_decide, a_value_that_may_have_been_chosen_is_taken_over)
 	cr_expect_eq(view_digest(&value), view_digest(&newer), "the highest ballot counts");
 }
 
+Test(agree_decide, a_refused_proposal_does_not_keep_out_the_value_to_take_over)
+{
+	struct voter *v = voter_start(2);
+	struct view old = next_view(v, 0), newer = next_view(v, 1), value;
+	bool forced;
+
+	/* A node that is gone proposed another value, and nobody here accepted it. */
+	cr_expect(prepares(v, BALLOT(6, 1)));
+	agree_on_accepted_value(&v->agree, BALLOT(5, 1), &newer);
+	agree_propose(&v->agree, &v->config, &v->facts, false, NOW);
+	vote_of(v, 0, v->agree.ballot, BALLOT(2, 0), &old, 0);
+	cr_expect_eq(promises(v, &forced, &value), 0, "the content has not come yet");
+	agree_on_accepted_value(&v->agree, BALLOT(2, 0), &old);
+	cr_expect_eq(promises(v, &forced, &value), 1);
+	cr_expect(forced);
+	cr_expect_eq(view_digest(&value), view_digest(&old));
+}
+
+Test(agree_decide, a_later_proposal_than_the_own_stays_heard)
+{
+	struct voter *v = voter_start(2);
+	struct view old = next_view(v, 0), newer = next_view(v, 1), value;
+	bool forced;
+
+	agree_propose(&v->agree, &v->config, &v->facts, false, NOW);
+	vote_of(v, 0, v->agree.ballot, BALLOT(1, 0), &old, 0);
+	agree_on_accepted_value(&v->agree, BALLOT(8, 1), &newer);
+	cr_expect_eq(promises(v, &forced, &value), 0);
+	cr_expect_eq(v->agree.heard_ballot, BALLOT(8, 1), "it may be decided yet");
+}
+
 Test(agree_decide, the_coordinator_goes_first_without_asking_unless_somebody_asked_before)
 {
 	struct voter *v = voter_start(0);
