@@ -36,6 +36,11 @@ void sim_flip_show(const struct sim_app *app)
 	*flip_byte(app) ^= app->flip.mask;
 }
 
+bool sim_flip_reported(const struct sim_app *app)
+{
+	return app->flip.on && app->flip.reported;
+}
+
 void sim_flip_gone(struct sim_app *app, unsigned lane)
 {
 	if (app->flip.lane == lane)
@@ -52,7 +57,7 @@ static bool flip_target(const struct sim_world *w, const struct sim_node *n, uns
 	return n->up && n->epoch == w->check.view.epoch && in->holder != node &&
 	       (in->in_sync & node_bit(node)) && app->alive && app->known_life == app->life &&
 	       app->role != HAVEN_PRIMARY && n->gate[i].role != HAVEN_PRIMARY &&
-	       sim_claims_whole(n, i) && !(app->flip.on && app->flip.reported) &&
+	       sim_claims_whole(n, i) && !sim_flip_reported(app) &&
 	       !sim_flip_stands(app, app->flip.lane);
 }
 

@@ -33,6 +33,8 @@ bool sim_flip_stands(const struct sim_app *app, unsigned lane);
 /** Take the bit of an unreported flip of the lane out for a look; true: call sim_flip_show(). */
 bool sim_flip_hide(const struct sim_app *app, unsigned lane);
 void sim_flip_show(const struct sim_app *app);
+/** A comparison found the copy wrong, and it has not been made anew: it counts no more. */
+bool sim_flip_reported(const struct sim_app *app);
 /** The lane was emptied. */
 void sim_flip_gone(struct sim_app *app, unsigned lane);
 /** The copy was compared. */

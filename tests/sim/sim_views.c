@@ -110,7 +110,7 @@ static void check_loss(struct sim_world *w, unsigned node, unsigned i, bool form
 		const struct sim_node *n = &w->node[k];
 
 		if (!(old & node_bit(k)) || !check_copy_lives(n, i, c->before.incarnation[k]) ||
-		    (again && (both & node_bit(k))))
+		    (again && (both & node_bit(k))) || sim_flip_reported(&n->app[i]))
 			continue;
 		if (forgotten &&
 		    (!(c->view.members & node_bit(k)) || !n->app[i].known_ready ||
