@@ -143,7 +143,8 @@ static const char *lane_fault(const struct registry_lane *lane,
 	return NULL;
 }
 
-/** The line is copied without a lock: what is found wrong is looked at again. */
+/** The line is copied without a lock: what is found wrong is looked at again. NULL as well: it is
+ *  nobody's, or becoming somebody's. */
 static const char *lane_judge(const struct check *k, uint32_t i)
 {
 	struct registry_checkpoint what;
@@ -160,14 +161,13 @@ void check_lanes(struct check *k)
 		unsigned look = 0;
 
 		k->report->lanes++;
-		if (owner == REGISTRY_NONE)
-			continue;
-		if (owner >= k->r->components) {
+		if (owner != REGISTRY_NONE && owner >= k->r->components) {
 			check_found(k, REGISTRY_BAD_LANE, "lane %u names slot %u of %u", i, owner,
 				    k->r->components);
 			continue;
 		}
-		k->lanes_of[owner]++;
+		if (owner != REGISTRY_NONE)
+			k->lanes_of[owner]++;
 		do {
 			fault = lane_judge(k, i);
 		} while (fault && check_again(k, &look));

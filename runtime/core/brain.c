@@ -416,7 +416,7 @@ static void brain_on_event(struct brain *b, const struct brain_event *e, struct 
 		brain_mirror_on_copy_lost(b, e->instance);
 		break;
 	case BRAIN_GATE_CLOSED:
-		brain_role_on_gate_closed(b, e->instance, out);
+		brain_role_on_gate_closed(b, e->instance, e->seq, out);
 		break;
 	case BRAIN_SLOT_OPEN:
 	case BRAIN_SLOT_CLOSE:

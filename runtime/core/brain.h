@@ -63,7 +63,8 @@ enum brain_event_kind {
 	BRAIN_FRAME,       /**< an authenticated frame for this node came on `link` */
 	BRAIN_COMPONENT,   /**< local component of `instance` became `up` (ready) or not */
 	BRAIN_COPY_LOST,   /**< local copy of `instance` is gone (its memory died with its owner) */
-	BRAIN_GATE_CLOSED, /**< local gate of `instance` is shut and past: nobody here can emit */
+	BRAIN_GATE_CLOSED, /**< local gate of `instance` is shut and past: nobody here can emit;
+				`seq` of the OUT_CLOSE_GATE that asked for it */
 	BRAIN_SLOT_OPEN,   /**< a local lane exists: `slot`, `stream`, `shape`, capacity */
 	BRAIN_SLOT_CLOSE,  /**< it is gone */
 	BRAIN_COMMITTED,   /**< holder: lane `slot` has committed up to `seq`; scan end `count`
@@ -77,7 +78,7 @@ enum brain_event_kind {
 	BRAIN_FENCED,      /**< somebody outside says that the life `seq` of `node` has ended,
 				seen from epoch `epoch`; `count`: enum brain_proof */
 	BRAIN_SWITCHOVER,  /**< operator: move `instance` to `node` (HAVEN_NODE_NONE: any) */
-	BRAIN_CLOCK,       /**< what clock_watch_look() found: `count` enum clock_finding, `seq` the
+	BRAIN_CLOCK,       /**< what watch_clock_look() found: `count` enum clock_finding, `seq` the
 				evidence. Before anything else that happens at that instant */
 	BRAIN_LEAVE,       /**< the program is to end: give everything away, then say so */
 };
@@ -111,8 +112,8 @@ enum brain_output_kind {
 	OUT_COMPARE,    /**< slot: compare the replica, which has applied everything up to seq,
 			     with the digests in the frame of this event, then answer
 			     BRAIN_COMPARED; no answer: it cannot be looked at now */
-	OUT_CLOSE_GATE, /**< instance: shut the local gate; answer BRAIN_GATE_CLOSED when it is
-			     certain (worker confirmed, dead, or its term has run out) */
+	OUT_CLOSE_GATE, /**< instance: shut the local gate; answer BRAIN_GATE_CLOSED with seq when
+			   it is certain (worker confirmed, dead, or its term has run out) */
 	OUT_EVENT,      /**< tell the world; fields as in shm/events.h */
 	OUT_COMMAND_DONE, /**< a switchover, or with instance 0xff a fencing of `node`, was accepted
 			     (code 0) or refused (code, text) */

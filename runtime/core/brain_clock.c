@@ -13,7 +13,7 @@
  * promises might end too early.
  */
 #include "brain_internal.h"
-#include "clock_watch.h"
+#include "watch_clock.h"
 
 static void brain_clock_distrust(struct brain *b, struct brain_outputs *out)
 {

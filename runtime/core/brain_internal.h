@@ -64,8 +64,9 @@ struct brain_digest {
 
 /** Why an instance's gate is being shut here, REASON_NONE: it is not. */
 struct brain_closing {
-	uint8_t reason; /**< enum brain_reason */
-	bool shut;      /**< the caller has confirmed */
+	uint8_t reason;  /**< enum brain_reason */
+	bool shut;       /**< the caller has confirmed */
+	uint32_t number; /**< of the closing: a confirmation of one before it counts for nothing */
 	uint64_t since_ns;
 };
 
@@ -94,6 +95,7 @@ struct brain {
 	uint8_t role[HAVEN_INSTANCES_MAX]; /**< enum haven_role, as last told */
 	uint64_t role_epoch[HAVEN_INSTANCES_MAX];
 	struct brain_closing closing[HAVEN_INSTANCES_MAX];
+	uint32_t closings; /**< gates shut so far */
 	uint8_t target[HAVEN_INSTANCES_MAX];
 	uint8_t fenced_node;  /**< valid while fenced_life is not 0 */
 	uint64_t fenced_life; /**< incarnation that has ended, by a proof from outside */
@@ -203,7 +205,8 @@ void brain_agree_repeat(struct brain *b, unsigned node, struct brain_outputs *ou
 /* ---- brain_role.c ---- */
 void brain_role_refresh(struct brain *b, struct brain_outputs *out);
 void brain_role_on_component(struct brain *b, unsigned i, bool up);
-void brain_role_on_gate_closed(struct brain *b, unsigned i, struct brain_outputs *out);
+void brain_role_on_gate_closed(struct brain *b, unsigned i, uint64_t number,
+			       struct brain_outputs *out);
 void brain_role_on_switchover(struct brain *b, unsigned i, uint8_t to, struct brain_outputs *out);
 void brain_role_on_commit(struct brain *b, const struct view *was);
 bool brain_holds(const struct brain *b, unsigned i);

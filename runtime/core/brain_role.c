@@ -86,7 +86,9 @@ static void brain_close(struct brain *b, unsigned i, enum brain_reason reason,
 		return;
 	o->instance = (uint8_t)i;
 	o->epoch = b->agree.view.epoch;
-	b->closing[i] = (struct brain_closing){.reason = (uint8_t)reason, .since_ns = b->now};
+	o->seq = ++b->closings;
+	b->closing[i] = (struct brain_closing){
+		.reason = (uint8_t)reason, .number = b->closings, .since_ns = b->now};
 }
 
 static void brain_reopen(struct brain *b, unsigned i)
@@ -218,9 +220,12 @@ void brain_role_on_component(struct brain *b, unsigned i, bool up)
 	b->plan_due = b->beat_now = true;
 }
 
-void brain_role_on_gate_closed(struct brain *b, unsigned i, struct brain_outputs *out)
+void brain_role_on_gate_closed(struct brain *b, unsigned i, uint64_t number,
+			       struct brain_outputs *out)
 {
 	HAVEN_ASSERT(i < b->config.n_instances);
+	if (b->closing[i].reason == REASON_NONE || number != b->closing[i].number)
+		return; /* opened again since, and perhaps being shut again */
 	b->closing[i].shut = true;
 	b->may_emit &= ~instance_bit(i);
 	b->watched &= ~instance_bit(i);

@@ -71,7 +71,8 @@ struct local_gate {
 	enum haven_role role;
 	uint64_t epoch;
 	bool told_up;                 /**< the brain was told that the component is there */
-	bool closing;                 /**< the brain waits for BRAIN_GATE_CLOSED */
+	bool closing;                 /**< the brain waits for BRAIN_GATE_CLOSED … */
+	uint64_t closing_number;      /**< … with this */
 	bool draining;                /**< told primary, what a warm standby keeps comes first */
 	uint64_t closed_generation;   /**< first generation after the last primary one */
 	uint64_t last_valid_until_ns; /**< greatest ever published */
@@ -210,8 +211,9 @@ void local_gate_role(struct haven_node *n, unsigned instance, enum haven_role ro
 		     uint64_t valid_until_ns, uint64_t now);
 /** New end of the lease: gates of all local primaries follow. 0: shut. */
 void local_gate_lease(struct haven_node *n, uint64_t valid_until_ns);
-/** Shut the gate of an instance and answer BRAIN_GATE_CLOSED as soon as it is certain. */
-void local_gate_close(struct haven_node *n, unsigned instance, uint64_t now);
+/** Shut the gate of an instance and answer BRAIN_GATE_CLOSED, with `number`, as soon as it is
+ *  certain. */
+void local_gate_close(struct haven_node *n, unsigned instance, uint64_t number, uint64_t now);
 /** Shut one gate to `role`, which is not primary. */
 void local_gate_shut(struct haven_node *n, struct local_component *c, unsigned i,
 		     enum haven_role role, uint64_t now);

@@ -135,26 +135,28 @@ void local_gate_lease(struct haven_node *n, uint64_t valid_until_ns)
 	}
 }
 
-static void gate_closed(struct haven_node *n, unsigned instance)
+static void gate_closed(struct haven_node *n, unsigned instance, uint64_t number)
 {
-	struct brain_event e = {.kind = BRAIN_GATE_CLOSED, .instance = (uint8_t)instance};
+	struct brain_event e = {
+		.kind = BRAIN_GATE_CLOSED, .instance = (uint8_t)instance, .seq = number};
 
 	loop_post(n, &e);
 }
 
-void local_gate_close(struct haven_node *n, unsigned instance, uint64_t now)
+void local_gate_close(struct haven_node *n, unsigned instance, uint64_t number, uint64_t now)
 {
 	struct local_component *c = n->local.by_instance[instance];
 	unsigned i;
 
 	if (!c) {
-		gate_closed(n, instance);
+		gate_closed(n, instance, number);
 		return;
 	}
 	i = instance - c->object.hot.instance_first;
 	if (c->gate[i].role == HAVEN_PRIMARY)
 		local_gate_shut(n, c, i, HAVEN_SECONDARY, now);
 	c->gate[i].closing = true;
+	c->gate[i].closing_number = number;
 }
 
 /*
@@ -175,7 +177,7 @@ void local_gate_scan(struct haven_node *n, struct local_component *c, uint64_t n
 			continue;
 		local_commits(n, c, i);
 		g->closing = false;
-		gate_closed(n, c->object.hot.instance_first + i);
+		gate_closed(n, c->object.hot.instance_first + i, g->closing_number);
 	}
 }
 

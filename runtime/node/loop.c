@@ -21,7 +21,7 @@
 #define CLOCK_JUMP_NS 1000000u
 #define CLOCK_READ_NS 5000u
 /** What two such readings may be off by, over a window. */
-#define CLOCK_NOISE_PPM (uint32_t)(2 * CLOCK_READ_NS * 1000000ull / CLOCK_WATCH_WINDOW_NS)
+#define CLOCK_NOISE_PPM (uint32_t)(2 * CLOCK_READ_NS * 1000000ull / WATCH_CLOCK_WINDOW_NS)
 
 static void loop_step(struct haven_node *n, uint64_t now, const struct brain_event *event)
 {
@@ -124,7 +124,7 @@ static uint64_t ticks_now(void)
 
 void loop_init(struct haven_node *n)
 {
-	clock_watch_init(&n->loop.clock, CLOCK_JUMP_NS, n->brain_config.rate_ppm + CLOCK_NOISE_PPM);
+	watch_clock_init(&n->loop.clock, CLOCK_JUMP_NS, n->brain_config.rate_ppm + CLOCK_NOISE_PPM);
 	n->loop.ticks_even = ticks_are_even();
 }
 
@@ -143,7 +143,7 @@ static void loop_clock(struct haven_node *n, uint64_t now)
 	if (clock_now_ns() - r.own_ns > CLOCK_READ_NS)
 		return;
 	l->clock_looked_ns = now;
-	e.count = clock_watch_look(&l->clock, &r, &e.seq);
+	e.count = watch_clock_look(&l->clock, &r, &e.seq);
 	if (e.count == CLOCK_FINE)
 		return;
 	l->clock_stood += e.count == CLOCK_SUSPENDED;

@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #include "brain.h"
-#include "clock_watch.h"
+#include "watch_clock.h"
 #include "frame.h"
 
 struct haven_node;
@@ -37,7 +37,7 @@ struct loop {
 	uint64_t turn_ns; /**< begin of this turn, 0: none yet */
 	uint64_t gap_max_ns, gap_second_ns, gap_recent_ns, second_ends_ns;
 	uint64_t stalls, polls;
-	struct clock_watch clock;
+	struct watch_clock clock;
 	uint64_t clock_looked_ns;
 	bool ticks_even; /**< the processor's counter counts evenly */
 	uint64_t clock_stood, clock_bad;

@@ -191,7 +191,7 @@ static void output_gates(struct haven_node *n, const struct brain_output *o, uin
 		local_gate_lease(n, o->valid_until_ns);
 		break;
 	case OUT_CLOSE_GATE:
-		local_gate_close(n, o->instance, now);
+		local_gate_close(n, o->instance, o->seq, now);
 		break;
 	case OUT_ACKED:
 		local_acked(n, o->slot, o->seq, o->consumed);

@@ -149,8 +149,8 @@ static unsigned answer(struct session *s, unsigned node, const struct brain_outp
 	case OUT_CLOSE_GATE:
 		if (o->instance == 0 && n->lane)
 			to[count++] = committed;
-		to[count++] =
-			(struct brain_event){.kind = BRAIN_GATE_CLOSED, .instance = o->instance};
+		to[count++] = (struct brain_event){
+			.kind = BRAIN_GATE_CLOSED, .instance = o->instance, .seq = o->seq};
 		break;
 	case OUT_RESET:
 		n->position = o->seq;

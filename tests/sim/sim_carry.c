@@ -197,6 +197,8 @@ void sim_carry_out(struct sim_world *w, struct sim_node *n, struct brain_output 
 		sim_trace_add(&w->trace, w->now, SIM_TR_CLOSE_GATE, self, o->instance,
 			      n->gate[o->instance].generation, n->gate[o->instance].term_ns, 0);
 		gate_set(w, n, o->instance, HAVEN_SECONDARY, n->gate[o->instance].epoch, 0);
+		n->gate[o->instance].closed_generation = n->gate[o->instance].generation;
+		n->gate[o->instance].closing_number = o->seq;
 		n->gate[o->instance].closing = true;
 		break;
 	case OUT_EVENT:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "sim_fault.h"
 
-#include "clock_watch.h"
+#include "watch_clock.h"
 #include "sim_world.h"
 
 static unsigned fault_node(struct sim_world *w)

@@ -2,7 +2,7 @@
 #include "sim_node.h"
 
 #include "brain_internal.h"
-#include "clock_watch.h"
+#include "watch_clock.h"
 #include "mirror_digest.h"
 #include "sim_carry.h"
 #include "sim_world.h"
@@ -244,16 +244,19 @@ static void node_watch_gate(struct sim_world *w, struct sim_node *n, unsigned i)
 
 	if (!g->closing)
 		return;
-	if (!dead && app->confirmed != g->generation &&
+	if (!dead && app->confirmed < g->closed_generation &&
 	    sim_node_now(w, n) < g->term_ns + w->options.guard_ns)
 		return;
 	for (unsigned l = 0; n->app[i].known_life && app->alive && l < w->options.lanes; l++)
 		node_feed_slot(w, n, BRAIN_COMMITTED, i, l); /* its last words */
-	g->closed_by_time = !dead && app->confirmed != g->generation;
+	g->closed_by_time = !dead && app->confirmed < g->closed_generation;
 	g->closing = false;
-	g->term_ns = 0;
 	sim_trace_add(&w->trace, w->now, SIM_TR_GATE_CLOSED, sim_node_index(w, n), i, 0, 0, 0);
-	node_feed_instance(w, n, BRAIN_GATE_CLOSED, i, false);
+	node_feed(w, n,
+		  &(struct brain_event){.kind = BRAIN_GATE_CLOSED,
+					.instance = (uint8_t)i,
+					.seq = g->closing_number},
+		  0);
 }
 
 static void node_watch_lanes(struct sim_world *w, struct sim_node *n, unsigned i)

@@ -65,8 +65,10 @@ struct sim_gate {
 	uint64_t epoch, valid_until_ns; /**< on the node's clock */
 	uint64_t term_ns;               /**< greatest valid_until of the current open spell */
 	uint32_t generation;
-	bool closing;        /**< the brain waits for BRAIN_GATE_CLOSED */
-	bool closed_by_time; /**< the last closing: the worker had not confirmed it */
+	uint32_t closed_generation; /**< of the newest OUT_CLOSE_GATE … */
+	uint64_t closing_number;    /**< … and its seq */
+	bool closing;               /**< the brain waits for BRAIN_GATE_CLOSED */
+	bool closed_by_time;        /**< the last closing: the worker had not confirmed it */
 };
 
 /** One application: a process with a component of one instance. */

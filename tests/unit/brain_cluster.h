@@ -34,6 +34,7 @@ struct cluster_node {
 	bool lane;
 	uint64_t position; /**< last record here, as writer or as replica */
 	uint64_t acked;    /**< as told by OUT_ACKED */
+	uint64_t closing;  /**< seq of the newest OUT_CLOSE_GATE */
 	uint32_t scan_end;
 	bool acting;          /**< after the last instant */
 	enum haven_role role; /**< as told by OUT_ROLE */
@@ -92,11 +93,12 @@ static inline unsigned cluster_answer(struct cluster_node *o, const struct brain
 		o->primaries += out->role == HAVEN_PRIMARY;
 		break;
 	case OUT_CLOSE_GATE:
+		o->closing = out->seq;
 		if (o->gate_stuck)
 			break;
 		if (o->lane)
 			answer[n++] = cluster_committed(o);
-		answer[n++] = (struct brain_event){.kind = BRAIN_GATE_CLOSED};
+		answer[n++] = (struct brain_event){.kind = BRAIN_GATE_CLOSED, .seq = out->seq};
 		break;
 	case OUT_RESET:
 		o->position = out->seq;

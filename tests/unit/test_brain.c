@@ -309,8 +309,27 @@ Test(brain, nothing_is_handed_over_before_the_gate_is_surely_shut)
 	cluster_run(c, MS(3));
 	cr_expect_eq(c->actor, NOBODY);
 	cr_expect_eq(assignment(c, W)->holder, A);
-	cluster_event(c, A, (struct brain_event){.kind = BRAIN_GATE_CLOSED});
+	cluster_event(c, A,
+		      (struct brain_event){.kind = BRAIN_GATE_CLOSED, .seq = c->node[A].closing});
 	cr_expect_eq(c->actor, B);
+	cluster_end(c);
+}
+
+/* The gate was shut, opened again and is being shut once more when its worker's word for the first
+ * time arrives. */
+Test(brain, a_gate_shut_again_is_not_shut_by_an_earlier_confirmation)
+{
+	struct cluster *c = serving();
+
+	c->node[A].gate_stuck = true;
+	cluster_event(c, A, (struct brain_event){.kind = BRAIN_COMPONENT, .up = false});
+	cluster_event(
+		c, A,
+		(struct brain_event){.kind = BRAIN_GATE_CLOSED, .seq = c->node[A].closing - 1});
+	cr_expect_eq(c->node[A].notes[NOTE_ROLE_RELEASED], 0);
+	cluster_event(c, A,
+		      (struct brain_event){.kind = BRAIN_GATE_CLOSED, .seq = c->node[A].closing});
+	cr_expect_eq(c->node[A].notes[NOTE_ROLE_RELEASED], 1);
 	cluster_end(c);
 }
 

@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 
 #include "brain_cluster.h"
-#include "clock_watch.h"
+#include "watch_clock.h"
 
 #define A 0u
 #define B 1u
@@ -61,7 +61,8 @@ Test(brain_clock, the_role_is_released_only_when_the_gate_is_shut)
 	finds(c, A, CLOCK_SUSPENDED);
 	cluster_run(c, MS(5));
 	cr_expect_eq(c->node[A].notes[NOTE_ROLE_RELEASED], 0, "the worker may still emit");
-	cluster_event(c, A, (struct brain_event){.kind = BRAIN_GATE_CLOSED});
+	cluster_event(c, A,
+		      (struct brain_event){.kind = BRAIN_GATE_CLOSED, .seq = c->node[A].closing});
 	cr_expect_eq(c->node[A].notes[NOTE_ROLE_RELEASED], 1);
 	cr_expect(cluster_run_until_acts(c, B, MS(2)));
 	cluster_end(c);

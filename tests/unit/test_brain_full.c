@@ -60,7 +60,8 @@ static unsigned answer(struct node *o, const struct brain_output *out, struct br
 			.kind = BRAIN_COMMITTED, .slot = out->instance, .count = 1};
 		return 1;
 	case OUT_CLOSE_GATE:
-		*to = (struct brain_event){.kind = BRAIN_GATE_CLOSED, .instance = out->instance};
+		*to = (struct brain_event){
+			.kind = BRAIN_GATE_CLOSED, .instance = out->instance, .seq = out->seq};
 		return 1;
 	case OUT_RESET:
 	case OUT_APPLY:

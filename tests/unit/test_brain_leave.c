@@ -135,7 +135,8 @@ Test(brain_leave, nobody_is_told_before_the_gate_is_shut)
 	cr_expect_not(brain_left(c->node[A].brain));
 	cr_expect_eq(c->node[B].notes[NOTE_LEFT], 0);
 	cr_expect_eq(c->actor, NOBODY, "nobody may act while it may emit");
-	cluster_event(c, A, (struct brain_event){.kind = BRAIN_GATE_CLOSED});
+	cluster_event(c, A,
+		      (struct brain_event){.kind = BRAIN_GATE_CLOSED, .seq = c->node[A].closing});
 	cr_expect(cluster_run_until_acts(c, B, MS(2)));
 	cr_expect(ends(c, A, MS(10)));
 	cluster_end(c);

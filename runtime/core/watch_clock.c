@@ -1,32 +1,32 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "clock_watch.h"
+#include "watch_clock.h"
 
 #include <string.h>
 
 /* CLOCK_BOOTTIME is slewed by time daemons, by a tenth at the very most. */
 #define CLOCK_SLEW_SHARE 8u
 
-void clock_watch_init(struct clock_watch *w, uint64_t jump_ns, uint32_t bound_ppm)
+void watch_clock_init(struct watch_clock *w, uint64_t jump_ns, uint32_t bound_ppm)
 {
 	memset(w, 0, sizeof(*w));
 	w->jump_ns = jump_ns;
 	w->bound_ppm = bound_ppm;
 }
 
-static uint64_t ticks_to_ns(const struct clock_watch *w, uint64_t ticks)
+static uint64_t ticks_to_ns(const struct watch_clock *w, uint64_t ticks)
 {
 	return (uint64_t)((unsigned __int128)ticks * w->rate_ns / w->rate_ticks);
 }
 
 /* By how much the other clock ran ahead since the last reading, beyond what rates explain. */
-static uint64_t ran_ahead(const struct clock_watch *w, uint64_t other, uint64_t own)
+static uint64_t ran_ahead(const struct watch_clock *w, uint64_t other, uint64_t own)
 {
 	if (other <= own || other - own <= w->jump_ns + own / CLOCK_SLEW_SHARE)
 		return 0;
 	return other - own;
 }
 
-static uint64_t stood_still(const struct clock_watch *w, const struct clock_reading *r)
+static uint64_t stood_still(const struct watch_clock *w, const struct clock_reading *r)
 {
 	uint64_t own = r->own_ns - w->last.own_ns;
 	uint64_t still = 0, by_ticks = 0;
@@ -38,7 +38,7 @@ static uint64_t stood_still(const struct clock_watch *w, const struct clock_read
 	return still > by_ticks ? still : by_ticks;
 }
 
-static enum clock_finding compare_rates(struct clock_watch *w, const struct clock_reading *r,
+static enum clock_finding compare_rates(struct watch_clock *w, const struct clock_reading *r,
 					uint64_t *evidence)
 {
 	uint64_t own = r->own_ns - w->from.own_ns, other, apart;
@@ -61,7 +61,7 @@ static enum clock_finding compare_rates(struct clock_watch *w, const struct cloc
 	return disagrees ? CLOCK_DISAGREES : CLOCK_AGREES;
 }
 
-enum clock_finding clock_watch_look(struct clock_watch *w, const struct clock_reading *r,
+enum clock_finding watch_clock_look(struct watch_clock *w, const struct clock_reading *r,
 				    uint64_t *evidence)
 {
 	enum clock_finding finding = CLOCK_FINE;
@@ -75,7 +75,7 @@ enum clock_finding clock_watch_look(struct clock_watch *w, const struct clock_re
 		w->rate_ticks = w->rate_ns = 0;
 	if (!w->last.own_ns || back || finding == CLOCK_SUSPENDED)
 		w->from = *r;
-	else if (r->ticks && r->own_ns - w->from.own_ns >= CLOCK_WATCH_WINDOW_NS)
+	else if (r->ticks && r->own_ns - w->from.own_ns >= WATCH_CLOCK_WINDOW_NS)
 		finding = compare_rates(w, r, evidence);
 	w->last = *r;
 	return finding;

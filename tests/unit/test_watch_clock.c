@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <criterion/criterion.h>
 
-#include "clock_watch.h"
+#include "watch_clock.h"
 
 #define SECOND 1000000000ull
 #define MILLI 1000000ull
 /* 2.5 ticks a nanosecond */
 #define TICKS(ns) ((ns)*5 / 2)
 
-static struct clock_watch watch;
+static struct watch_clock watch;
 static struct clock_reading at;
 static uint64_t evidence;
 
 static void start(uint64_t ticks)
 {
-	clock_watch_init(&watch, MILLI, 200);
+	watch_clock_init(&watch, MILLI, 200);
 	at = (struct clock_reading){.own_ns = SECOND, .boot_ns = 77 * SECOND, .ticks = ticks};
-	cr_assert_eq(clock_watch_look(&watch, &at, &evidence), CLOCK_FINE);
+	cr_assert_eq(watch_clock_look(&watch, &at, &evidence), CLOCK_FINE);
 }
 
 /* All three go on; then the clocks are looked at. */
@@ -25,7 +25,7 @@ static enum clock_finding after(uint64_t own, uint64_t boot, uint64_t ticks)
 	at.own_ns += own;
 	at.boot_ns += boot;
 	at.ticks += ticks;
-	return clock_watch_look(&watch, &at, &evidence);
+	return watch_clock_look(&watch, &at, &evidence);
 }
 
 static enum clock_finding even(uint64_t ns)
@@ -33,7 +33,7 @@ static enum clock_finding even(uint64_t ns)
 	return after(ns, ns, TICKS(ns));
 }
 
-Test(clock_watch, clocks_that_run_evenly_are_fine_also_after_a_long_stall_and_while_slewed)
+Test(watch_clock, clocks_that_run_evenly_are_fine_also_after_a_long_stall_and_while_slewed)
 {
 	start(5);
 	for (unsigned i = 0; i < 5000; i++)
@@ -43,7 +43,7 @@ Test(clock_watch, clocks_that_run_evenly_are_fine_also_after_a_long_stall_and_wh
 		     "a time daemon slews by 9 percent");
 }
 
-Test(clock_watch, a_machine_that_was_suspended_is_seen_by_the_boot_clock)
+Test(watch_clock, a_machine_that_was_suspended_is_seen_by_the_boot_clock)
 {
 	start(0);
 	cr_expect_eq(after(MILLI, MILLI + 30 * SECOND, 0), CLOCK_SUSPENDED);
@@ -52,7 +52,7 @@ Test(clock_watch, a_machine_that_was_suspended_is_seen_by_the_boot_clock)
 	cr_expect_eq(after(MILLI, MILLI + MILLI / 2, 0), CLOCK_FINE, "below what can be told");
 }
 
-Test(clock_watch, a_paused_machine_is_seen_by_the_counter_once_it_is_calibrated)
+Test(watch_clock, a_paused_machine_is_seen_by_the_counter_once_it_is_calibrated)
 {
 	start(5);
 	cr_expect_eq(after(MILLI, MILLI, TICKS(5 * SECOND)), CLOCK_FINE, "not calibrated yet");
@@ -63,7 +63,7 @@ Test(clock_watch, a_paused_machine_is_seen_by_the_counter_once_it_is_calibrated)
 	cr_expect_eq(even(SECOND), CLOCK_FINE, "the pause is no rate");
 }
 
-Test(clock_watch, a_rate_out_of_bounds_is_told_once_and_so_is_its_return)
+Test(watch_clock, a_rate_out_of_bounds_is_told_once_and_so_is_its_return)
 {
 	for (int slow = 0; slow < 2; slow++) {
 		uint64_t off = 201, ticks = TICKS(SECOND);
@@ -79,14 +79,14 @@ Test(clock_watch, a_rate_out_of_bounds_is_told_once_and_so_is_its_return)
 	}
 }
 
-Test(clock_watch, exactly_the_bound_is_within_it)
+Test(watch_clock, exactly_the_bound_is_within_it)
 {
 	start(5);
 	cr_assert_eq(even(SECOND), CLOCK_FINE);
 	cr_expect_eq(after(SECOND, SECOND, TICKS(SECOND) / 1000000 * 1000200), CLOCK_FINE);
 }
 
-Test(clock_watch, a_counter_that_was_set_back_is_calibrated_anew)
+Test(watch_clock, a_counter_that_was_set_back_is_calibrated_anew)
 {
 	start(SECOND);
 	cr_assert_eq(even(SECOND), CLOCK_FINE);

@@ -13,8 +13,8 @@
  * Not seen: a pause that stops the counter, too; a wrong rate that was there from the start; with
  * the counter as the kernel's clock source, any rate at all, for then both are one clock.
  */
-#ifndef HAVEN_CLOCK_WATCH_H
-#define HAVEN_CLOCK_WATCH_H
+#ifndef HAVEN_WATCH_CLOCK_H
+#define HAVEN_WATCH_CLOCK_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,7 +32,7 @@ struct clock_reading {
 	uint64_t ticks;   /**< time stamp counter, 0: none that counts evenly */
 };
 
-struct clock_watch {
+struct watch_clock {
 	uint64_t jump_ns;   /**< less than this is no standstill */
 	uint32_t bound_ppm; /**< on the difference of rates */
 	bool disagrees;
@@ -42,11 +42,11 @@ struct clock_watch {
 };
 
 /** Length of a window of the rate's comparison. */
-#define CLOCK_WATCH_WINDOW_NS 1000000000ull
+#define WATCH_CLOCK_WINDOW_NS 1000000000ull
 
-void clock_watch_init(struct clock_watch *w, uint64_t jump_ns, uint32_t bound_ppm);
+void watch_clock_init(struct watch_clock *w, uint64_t jump_ns, uint32_t bound_ppm);
 /** Readings come in order; each is of one instant within a small part of `jump_ns`. */
-enum clock_finding clock_watch_look(struct clock_watch *w, const struct clock_reading *r,
+enum clock_finding watch_clock_look(struct watch_clock *w, const struct clock_reading *r,
 				    uint64_t *evidence);
 
 #endif
