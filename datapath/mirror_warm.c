@@ -69,6 +69,6 @@ int mirror_stage_store(struct table *t, unsigned lane, struct mirror_stage *s)
 		       s->record_bytes);
 	s->applied += s->n;
 	s->n = 0;
-	/* A table that is not whole can neither serve nor be compared: nothing waits before it is. */
+	/* A table that is not whole can neither serve nor be compared: nothing waits before. */
 	return s->in_table < s->floor ? mirror_io_drain(t, lane, s, UINT64_MAX) : 0;
 }

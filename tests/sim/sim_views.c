@@ -106,6 +106,10 @@ static void check_loss(struct sim_world *w, unsigned node, unsigned i, bool form
 	if (holder != HAVEN_NODE_NONE && sim_claims_whole(&w->node[holder], i) &&
 	    sim_check_copy(w, &w->node[holder], i, &lane, &why))
 		return;
+	/* The one copy that a formation keeps has died with its node since that was proposed. */
+	if (formation && holder != HAVEN_NODE_NONE &&
+	    w->node[holder].incarnation != c->view.incarnation[holder])
+		return;
 	for (unsigned k = 0; k < w->options.nodes; k++) {
 		const struct sim_node *n = &w->node[k];
 
