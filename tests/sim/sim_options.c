@@ -176,9 +176,13 @@ void sim_options_draw(struct sim_options *o, uint64_t seed, const struct sim_ove
 	/* Frames so small that commits are split over several. */
 	o->per_frame = (uint32_t[]){0, 0, 2, 5}[prng_below(&length, 4)];
 	o->flap_ns = o->lease_ns / 2 + prng_below(&length, o->lease_ns);
-	o->mirror_window = (uint32_t[]){0, 0, 4, 16}[prng_below(&length, 4)];
 	o->mirror_split = prng_below(&length, 2);
-	o->mirror_flight = prng_below(&length, 2) ? 4 + (uint32_t)prng_below(&length, 60) : 0;
+	/* Few frames on their way, but not fewer than the work needs. */
+	if (o->per_frame != 2 && prng_below(&length, 2)) {
+		o->mirror_window = 8u << prng_below(&length, 2);
+		o->mirror_flight =
+			prng_below(&length, 2) ? 12 + (uint32_t)prng_below(&length, 60) : 0;
+	}
 	draw_verify(o);
 	draw_warm(o);
 	if (prng_below(&length, 5) == 0)
