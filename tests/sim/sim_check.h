@@ -24,7 +24,8 @@
  *   sim_check_given_up (every view of a node): what is left of a state that was given up counts no
  *   more
  * - C9: sim_check_beat (every beat of a voter), sim_check_lease (every lease that is told is
- * covered by the promises of a majority)
+ *   covered by the promises of a majority), sim_check_view (every view that goes on from the newest
+ *   is decided by a majority that has memory, or by all)
  * - C10: sim_check_role, sim_check_released (every release), check_left (every beat of a life that
  *   says that it has left)
  * - C11: world_converge (the liveness phase of every seed)
@@ -171,7 +172,7 @@ void sim_check_peer(struct sim_world *w, struct sim_node *n, const struct frame 
 		    uint64_t incarnation, uint64_t seq);
 /** It sends a beat. */
 void sim_check_beat(struct sim_world *w, struct sim_node *n, const struct frame *f);
-/** The life of the voter that accepted the view, as it has said; else its present one. */
+/** The newest life of the voter that said that it accepted the view, 0: none. */
 uint64_t sim_check_voted(const struct sim_world *w, unsigned node, uint64_t digest);
 /** It says that it has released a role. */
 void sim_check_released(struct sim_world *w, struct sim_node *n, unsigned instance, uint64_t epoch,

@@ -230,7 +230,7 @@ uint64_t sim_check_voted(const struct sim_world *w, unsigned node, uint64_t dige
 		if (vote->digest == digest)
 			return vote->incarnation;
 	}
-	return w->node[node].incarnation;
+	return 0;
 }
 
 /* ---- releases, suspicions ---------------------------------------------------------------------

@@ -173,6 +173,34 @@ static void check_decided_again(struct sim_world *w, unsigned node, uint64_t epo
 	}
 }
 
+/* Who has just decided a view by the votes it knows: of a majority in the lives that the view
+ * before it names, or of every voter. Its own vote need not have been sent yet. */
+static void check_decided(struct sim_world *w, const struct sim_node *n, const struct view *v)
+{
+	const struct view *base = &w->check.view;
+	unsigned node = sim_node_index(w, n), voters = 0, with = 0, all = 0;
+	uint64_t digest = view_digest(v);
+
+	if (v->formation || base->epoch + 1 != v->epoch || w->options.rate[SIM_FAULT_FENCE])
+		return;
+	w->stats.checks[SIM_C9]++;
+	for (uint32_t left = w->options.voters; left; left &= left - 1) {
+		unsigned k = (unsigned)__builtin_ctz(left);
+		uint64_t life = sim_check_voted(w, k, digest);
+
+		if (!life && k == node)
+			life = n->incarnation;
+		voters++;
+		all += life != 0;
+		with += life != 0 && life == base->incarnation[k];
+	}
+	if (with <= voters / 2 && all < voters)
+		sim_fail(w, SIM_C9, node, SIM_NONE,
+			 "a view is decided by votes of voters without memory (epoch, votes with "
+			 "memory, all votes)",
+			 v->epoch, with, all);
+}
+
 void sim_check_view(struct sim_world *w, struct sim_node *n)
 {
 	const struct view *v = brain_view(n->brain);
@@ -216,10 +244,14 @@ void sim_check_view(struct sim_world *w, struct sim_node *n)
 			unsigned k = (unsigned)__builtin_ctz(left);
 
 			c->view_of[place].life[k] = sim_check_voted(w, k, digest);
+			if (!c->view_of[place].life[k])
+				c->view_of[place].life[k] = w->node[k].incarnation;
 		}
 	}
 	if (v->epoch <= c->view.epoch && !again)
 		return;
+	if (!again)
+		check_decided(w, n, v);
 	w->stats.epochs++;
 	w->stats.formations += v->formation;
 	c->before = c->view;
