@@ -57,6 +57,7 @@ void sim_app_kill(struct sim_world *w, struct sim_node *n, unsigned instance, ui
 
 	if (!app->alive)
 		return;
+	sim_check_copy_ends(w, n, instance);
 	app->alive = app->ready = false;
 	app->role = HAVEN_OFFLINE;
 	app->death_seen_at = w->now + seen_ns;

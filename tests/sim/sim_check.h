@@ -140,6 +140,10 @@ struct sim_check {
 	/** A copy holds the lineage's records up to here, and its own beyond. */
 	uint64_t cut[SIM_NODES][SIM_INSTANCES][SIM_LANES];
 	struct sim_store store[SIM_NODES][SIM_INSTANCES];
+	struct {
+		uint64_t incarnation;
+		bool whole;
+	} ended[SIM_NODES][SIM_INSTANCES]; /**< what each node's copy was when it ended last */
 	bool lost[SIM_INSTANCES];    /**< a view gave it up; the next primary starts a lineage */
 	bool unnamed[SIM_INSTANCES]; /**< and nobody has said so yet */
 	struct view view, before;    /**< with the highest epoch anywhere, and the one before it */
@@ -196,6 +200,8 @@ void sim_fail(struct sim_world *w, enum sim_invariant invariant, unsigned node, 
 /* ---- sim_views.c ---- */
 /** A majority of voters still lives in these lives: what it decided in them stands. */
 bool sim_check_stands(const struct sim_world *w, const uint64_t *life);
+/** The node's copy is about to end, with its component or with the node's memory of it. */
+void sim_check_copy_ends(struct sim_world *w, struct sim_node *n, unsigned instance);
 /** After every step of a brain. */
 void sim_check_view(struct sim_world *w, struct sim_node *n);
 

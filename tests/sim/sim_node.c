@@ -111,6 +111,8 @@ void sim_node_crash(struct sim_world *w, struct sim_node *n, bool machine, uint6
 	sim_trace_add(&w->trace, w->now, SIM_TR_NODE_CRASH, sim_node_index(w, n), SIM_NONE, machine,
 		      down_ns, 0);
 	sim_check_died(w, n);
+	for (unsigned i = 0; i < w->options.instances; i++)
+		sim_check_copy_ends(w, n, i);
 	n->up = false;
 	n->in_turn = false;
 	n->turn++;

@@ -24,6 +24,34 @@ static bool check_copy_lives(const struct sim_node *n, unsigned i, uint64_t inca
 	       n->app[i].known_life == n->app[i].life;
 }
 
+void sim_check_copy_ends(struct sim_world *w, struct sim_node *n, unsigned instance)
+{
+	unsigned node = sim_node_index(w, n), lane;
+	enum sim_invariant why;
+
+	if (!check_copy_lives(n, instance, n->incarnation))
+		return;
+	w->check.ended[node][instance].incarnation = n->incarnation;
+	w->check.ended[node][instance].whole =
+		sim_claims_whole(n, instance) && sim_check_copy(w, n, instance, &lane, &why);
+}
+
+/* The copy that the newest view goes on from has everything; or, after a majority forgot,
+ * had it, and ended before anybody saw the view: those who chose it could not know. */
+static bool check_chosen_whole(const struct sim_world *w, uint8_t holder, unsigned i,
+			       bool forgotten)
+{
+	const struct sim_node *n = &w->node[holder];
+	enum sim_invariant why;
+	unsigned lane;
+
+	if (sim_claims_whole(n, i) && sim_check_copy(w, n, i, &lane, &why))
+		return true;
+	return forgotten && w->check.ended[holder][i].whole &&
+	       w->check.ended[holder][i].incarnation == w->check.view.incarnation[holder] &&
+	       !check_copy_lives(n, i, w->check.view.incarnation[holder]);
+}
+
 /* Has anything been acknowledged that could be lost? */
 static bool check_any_acked(const struct sim_world *w, unsigned i)
 {
@@ -103,12 +131,7 @@ static void check_loss(struct sim_world *w, unsigned node, unsigned i, bool form
 			 c->view.epoch, old, c->view.instance[i].in_sync);
 	c->lost[i] = true;
 	c->unnamed[i] = forgotten ? check_remembered(w) : named;
-	if (holder != HAVEN_NODE_NONE && sim_claims_whole(&w->node[holder], i) &&
-	    sim_check_copy(w, &w->node[holder], i, &lane, &why))
-		return;
-	/* The one copy that a formation keeps has died with its node since that was proposed. */
-	if (formation && holder != HAVEN_NODE_NONE &&
-	    w->node[holder].incarnation != c->view.incarnation[holder])
+	if (holder != HAVEN_NODE_NONE && check_chosen_whole(w, holder, i, forgotten))
 		return;
 	for (unsigned k = 0; k < w->options.nodes; k++) {
 		const struct sim_node *n = &w->node[k];
