@@ -144,9 +144,10 @@ struct sim_check {
 		uint64_t incarnation;
 		bool whole;
 	} ended[SIM_NODES][SIM_INSTANCES]; /**< what each node's copy was when it ended last */
-	bool lost[SIM_INSTANCES];    /**< a view gave it up; the next primary starts a lineage */
-	bool unnamed[SIM_INSTANCES]; /**< and nobody has said so yet */
-	struct view view, before;    /**< with the highest epoch anywhere, and the one before it */
+	bool lost[SIM_INSTANCES]; /**< a view gave it up; the next primary starts a lineage */
+	uint64_t lost_epoch[SIM_INSTANCES]; /**< newest view that gave it up */
+	bool unnamed[SIM_INSTANCES];        /**< and nobody has said so yet */
+	struct view view, before; /**< with the highest epoch anywhere, and the one before it */
 	struct {
 		uint64_t epoch, digest;
 		/** Incarnations of voters: of its vote for it, else when it was first seen. */

@@ -176,6 +176,10 @@ void sim_check_promoted(struct sim_world *w, struct sim_node *n, unsigned instan
 		c->owner[instance] != node || c->owner_life[instance] != n->app[instance].life;
 	if (c->unnamed[instance])
 		sim_fail(w, SIM_C5, node, instance, "state was lost and nobody said so", 0, 0, 0);
+	/* A holder of before goes on within its lease and knows nothing of it: what is given up is
+	 * not put right by that. */
+	if (c->lost[instance] && n->epoch < c->lost_epoch[instance])
+		return;
 	/* Given up, and the very copy that had everything goes on: then what it had committed and
 	 * not acknowledged is still not acknowledged. */
 	if (c->lost[instance] && !sim_check_copy(w, n, instance, &lane, &why))

@@ -119,6 +119,7 @@ static void check_loss(struct sim_world *w, unsigned node, unsigned i, bool form
 	if (!check_any_acked(w, i)) {
 		c->lost[i] |=
 			forgotten || c->view.instance[i].lineage != c->before.instance[i].lineage;
+		c->lost_epoch[i] = c->view.epoch;
 		return;
 	}
 	sim_trace_add(&w->trace, w->now, SIM_TR_LOST, node, i, c->view.epoch, old,
@@ -130,6 +131,7 @@ static void check_loss(struct sim_world *w, unsigned node, unsigned i, bool form
 			 "(epoch, in sync before, now)",
 			 c->view.epoch, old, c->view.instance[i].in_sync);
 	c->lost[i] = true;
+	c->lost_epoch[i] = c->view.epoch;
 	c->unnamed[i] = forgotten ? check_remembered(w) : named;
 	if (holder != HAVEN_NODE_NONE && check_chosen_whole(w, holder, i, forgotten))
 		return;
