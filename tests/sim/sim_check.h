@@ -177,8 +177,9 @@ void sim_check_peer(struct sim_world *w, struct sim_node *n, const struct frame 
 		    uint64_t incarnation, uint64_t seq);
 /** It sends a beat. */
 void sim_check_beat(struct sim_world *w, struct sim_node *n, const struct frame *f);
-/** The newest life of the voter that said that it accepted the view, 0: none. */
-uint64_t sim_check_voted(const struct sim_world *w, unsigned node, uint64_t digest);
+/** A life of the voter that said that it accepted the view: `life` if that one did, else the newest
+ *  that did, 0: none. */
+uint64_t sim_check_voted(const struct sim_world *w, unsigned node, uint64_t digest, uint64_t life);
 /** It says that it has released a role. */
 void sim_check_released(struct sim_world *w, struct sim_node *n, unsigned instance, uint64_t epoch,
 			uint64_t reason);

@@ -220,17 +220,22 @@ void sim_check_beat(struct sim_world *w, struct sim_node *n, const struct frame 
 
 /* A view may be seen first when a voter whose vote decided it has already forgotten it. A voter
  * that decides with its own vote at once sees the view in the life that voted. */
-uint64_t sim_check_voted(const struct sim_world *w, unsigned node, uint64_t digest)
+uint64_t sim_check_voted(const struct sim_world *w, unsigned node, uint64_t digest, uint64_t life)
 {
 	const struct sim_voter *v = &w->check.voter[node];
+	uint64_t newest = 0;
 
 	for (uint32_t k = v->votes; k > 0 && k + SIM_VOTES > v->votes; k--) {
 		const struct sim_vote *vote = &v->cast[(k - 1) % SIM_VOTES];
 
-		if (vote->digest == digest)
-			return vote->incarnation;
+		if (vote->digest != digest)
+			continue;
+		if (vote->incarnation == life)
+			return life;
+		if (!newest)
+			newest = vote->incarnation;
 	}
-	return 0;
+	return newest;
 }
 
 /* ---- releases, suspicions ---------------------------------------------------------------------

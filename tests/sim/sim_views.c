@@ -211,7 +211,7 @@ static void check_decided(struct sim_world *w, const struct sim_node *n, const s
 	w->stats.checks[SIM_C9]++;
 	for (uint32_t left = w->options.voters; left; left &= left - 1) {
 		unsigned k = (unsigned)__builtin_ctz(left);
-		uint64_t life = sim_check_voted(w, k, digest);
+		uint64_t life = sim_check_voted(w, k, digest, base->incarnation[k]);
 
 		if (!life && k == node)
 			life = n->incarnation;
@@ -268,7 +268,7 @@ void sim_check_view(struct sim_world *w, struct sim_node *n)
 		for (uint32_t left = w->options.voters; left; left &= left - 1) {
 			unsigned k = (unsigned)__builtin_ctz(left);
 
-			c->view_of[place].life[k] = sim_check_voted(w, k, digest);
+			c->view_of[place].life[k] = sim_check_voted(w, k, digest, 0);
 			if (!c->view_of[place].life[k])
 				c->view_of[place].life[k] = w->node[k].incarnation;
 		}
