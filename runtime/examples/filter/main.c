@@ -125,7 +125,7 @@ static void send_now(struct filter *f, enum side to, struct rte_mbuf **m, unsign
 	unsigned sent = 0;
 
 	if (n && haven_gate(f->worker, INSTANCE)) {
-		sent = rte_eth_tx_burst(to, 0, m, (uint16_t)n);
+		sent = rte_eth_tx_burst((uint16_t)to, 0, m, (uint16_t)n);
 		haven_gate_check(f->worker, INSTANCE, sent);
 	}
 	rte_pktmbuf_free_bulk(m + sent, n - sent);
@@ -170,7 +170,7 @@ static bool turn(struct filter *f)
 
 	role_follow(f, now);
 	for (enum side from = INSIDE; from <= OUTSIDE; from++) {
-		unsigned n = rte_eth_rx_burst(from, 0, in, BURST);
+		unsigned n = rte_eth_rx_burst((uint16_t)from, 0, in, BURST);
 
 		for (unsigned i = 0; i < n; i++) {
 			enum verdict v = f->primary ? judge(f, in[i], from, now) : REFUSE;
