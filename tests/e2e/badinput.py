@@ -126,7 +126,7 @@ def frames(build, check):
 
 # struct message, shm/message.h: version, type, result, id, size, handle; union; text
 HEAD = struct.Struct("<IHhIIQ")
-UNION_BYTES, TEXT_BYTES = 104, 256
+UNION_BYTES, TEXT_BYTES = 208, 256
 MESSAGE_BYTES = HEAD.size + UNION_BYTES + TEXT_BYTES
 ATTACH = 1
 
