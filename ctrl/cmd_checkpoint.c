@@ -46,18 +46,25 @@ static void list_text(const struct output *o, json_t *rows)
 	output_table(o, rows, list_columns, HAVEN_ARRAY_LEN(list_columns));
 }
 
-static int list_run(struct context *c)
+/* The rows of all checkpoints, which the caller frees; 0 or the exit code. */
+static int rows_read(struct context *c, json_t **rows)
 {
 	struct session s;
-	json_t *rows;
 	int code = session_open(&s, c);
 
-	if (code) {
-		session_close(&s);
-		return code;
-	}
-	rows = model_checkpoints(&s);
+	if (!code)
+		*rows = model_checkpoints(&s);
 	session_close(&s);
+	return code;
+}
+
+static int list_run(struct context *c)
+{
+	json_t *rows;
+	int code = rows_read(c, &rows);
+
+	if (code)
+		return code;
 	if (c->out.json && !c->quiet) {
 		output_json("checkpoint-list/1", rows);
 		return EXIT_GOOD;
@@ -110,16 +117,11 @@ static void show_text(const struct output *o, const json_t *row)
 static int show_run(struct context *c)
 {
 	json_t *rows, *found, *row;
-	struct session s;
 	size_t i;
-	int code = session_open(&s, c);
+	int code = rows_read(c, &rows);
 
-	if (code) {
-		session_close(&s);
+	if (code)
 		return code;
-	}
-	rows = model_checkpoints(&s);
-	session_close(&s);
 	found = json_array();
 	json_array_foreach(rows, i, row) if (checkpoint_named(c->args[0], get_text(row, "instance"),
 							      get_text(row, "name")))

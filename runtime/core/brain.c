@@ -34,6 +34,7 @@ void brain_init(struct brain *b, const struct brain_config *config, uint64_t inc
 		     config->n_instances <= HAVEN_INSTANCES_MAX);
 	memset(b, 0, sizeof(*b));
 	b->config = *config;
+	b->config.mirror_window = brain_window(config->mirror_window);
 	b->agree_config = (struct agree_config){
 		.self = config->self,
 		.n_nodes = config->n_nodes,

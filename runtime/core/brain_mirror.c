@@ -18,7 +18,7 @@
 
 void brain_slot_clear(struct brain *b, unsigned n)
 {
-	uint32_t frames = b->config.mirror_window ? b->config.mirror_window : BRAIN_WINDOW;
+	uint32_t frames = b->config.mirror_window;
 	struct mirror_tx_frame *window = &b->window[(size_t)n * BRAIN_SESSIONS * frames];
 	struct brain_slot *s = &b->slot[n];
 
